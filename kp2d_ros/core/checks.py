@@ -1,0 +1,49 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Shape and type checks for arrays at the borders of the package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kp2d_ros.core.errors import ShapeError
+
+
+def check_shape(name: str, array: npt.NDArray[Any], expected: Sequence[int | str]) -> None:
+    """
+    Refuse an array whose shape differs from the expected one.
+
+    :param name: what the array is called in the message.
+    :param expected: one entry per axis: a length, or a letter for any length (``('N', 2)``); a letter used twice
+        stands for the same length.
+    :raises ShapeError: if the number of axes or a length differs.
+    """
+    lengths: dict[str, int] = {}
+    fits = array.ndim == len(expected)
+    for found, wanted in zip(array.shape, expected, strict=False):
+        if isinstance(wanted, str):
+            wanted = lengths.setdefault(wanted, found)
+        fits = fits and found == wanted
+    if not fits:
+        text = ', '.join(str(e) for e in expected)
+        raise ShapeError(f'{name}: found shape {tuple(array.shape)}, expected ({text})')
+
+
+def check_image(image: npt.NDArray[Any]) -> None:
+    """
+    Refuse what is not an 8-bit gray (H, W) or RGB (H, W, 3) image with at least one pixel.
+
+    :raises ShapeError: if the type or shape differs.
+    """
+    fits = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
+    if image.dtype != np.uint8 or not fits or image.size == 0:
+        raise ShapeError(
+            f'image: found {image.dtype} of shape {tuple(image.shape)}, '
+            'expected uint8 of shape (H, W) or (H, W, 3) with at least one pixel'
+        )
