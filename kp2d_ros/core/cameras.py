@@ -132,7 +132,8 @@ class CameraModel:
         Newton's method on the distortion; OpenCV's fixed-point iteration does not converge for strong lenses.
         """
         check_shape('xy', xy, ('N', 2))
-        distorted: Float64Array = np.linalg.solve(self.matrix[:2, :2], (xy.astype(np.float64) - self.matrix[:2, 2]).T).T
+        offset = (xy.astype(np.float64) - self.matrix[:2, 2]).T
+        distorted = np.asarray(np.linalg.solve(self.matrix[:2, :2], offset).T, np.float64)
         if not self.coefficients.any() and self.lens is not LensModel.EQUIDISTANT:
             return distorted
         if self.lens is LensModel.EQUIDISTANT:
