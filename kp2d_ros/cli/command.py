@@ -1,0 +1,48 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+What every command does around its own work: parse, call, and turn an error into one line.
+
+A module of a command offers ``SUMMARY``, ``add_arguments(parser)``, ``run(args) -> int`` and ``main(argv=None) -> int``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+from kp2d_ros.core.errors import Kp2dError
+
+INTERRUPTED = 130  # what a shell gives for a command ended by Ctrl-C
+
+
+def run_guarded(run: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
+    """
+    The exit status of a command; an error of this package becomes one line on stderr and 1.
+    """
+    try:
+        return run(args)
+    except Kp2dError as error:
+        print(f'error: {" ".join(str(error).split())}', file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def run_command(
+    name: str,
+    summary: str,
+    add_arguments: Callable[[argparse.ArgumentParser], None],
+    run: Callable[[argparse.Namespace], int],
+    argv: Sequence[str] | None = None,
+) -> int:
+    """
+    Build the parser of one command, parse, and run it: the whole ``main`` of its module.
+
+    :param argv: the arguments without the program's name; None takes those of the process.
+    :raises SystemExit: from argparse, after ``--help`` or for arguments that do not parse.
+    """
+    parser = argparse.ArgumentParser(prog=name, description=summary)
+    add_arguments(parser)
+    return run_guarded(run, parser.parse_args(argv))
