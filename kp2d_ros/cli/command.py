@@ -3,7 +3,8 @@
 """
 What every command does around its own work: parse, call, and turn an error into one line.
 
-A module of a command offers ``SUMMARY``, ``add_arguments(parser)``, ``run(args) -> int`` and ``main(argv=None) -> int``.
+A module of a command offers ``SUMMARY``, ``add_arguments(parser)``, ``run(args) -> int`` and
+``main(argv=None) -> int``.
 """
 
 from __future__ import annotations
