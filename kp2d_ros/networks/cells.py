@@ -1,0 +1,113 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Grid of cells, pixels, normalised coordinates: the only place where one is turned into another.
+
+Pixel (0, 0) is the centre of the top-left pixel. Normalised coordinates run from -1 at the first pixel centre to 1 at
+the last one (``align_corners=True``). A map that is coarser than the image spans the same -1 to 1: its first element
+lies at the first pixel, its last element at the last pixel. Points are (B, N, 2) with x first; maps are (B, C, H, W).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_TINY_SQUARE = 1e-12  # under the square root of a norm: nothing becomes NaN, and unit vectors change by 5e-13
+
+
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """
+    The tensor in float32, or in float64 if it is that already; half types cannot hold pixels of a large image.
+    """
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def cell_centres(rows: int, columns: int, cell: int, *, like: Tensor) -> Tensor:
+    """
+    (2, rows, columns) pixels, x first, of the centres of cells of ``cell`` pixels, of the type and device of ``like``.
+    """
+    x = torch.arange(columns, dtype=like.dtype, device=like.device) * cell + (cell - 1) / 2
+    y = torch.arange(rows, dtype=like.dtype, device=like.device) * cell + (cell - 1) / 2
+    return torch.stack([x[None, :].expand(rows, columns), y[:, None].expand(rows, columns)])
+
+
+def border_mask(rows: int, columns: int, *, like: Tensor) -> Tensor:
+    """
+    (rows, columns) of 1, and 0 on the outermost ring of cells, of the type and device of ``like``.
+    """
+    row = torch.arange(rows, device=like.device)
+    column = torch.arange(columns, device=like.device)
+    inner_row = (row > 0) & (row < rows - 1)
+    inner_column = (column > 0) & (column < columns - 1)
+    return (inner_row[:, None] & inner_column[None, :]).to(like.dtype)
+
+
+def pixels_from_offsets(offsets: Tensor, cell: int, cross_ratio: float) -> Tensor:
+    """
+    Keypoints (B, 2, Hc, Wc) in pixels of offsets (B, 2, Hc, Wc) in [-1, 1], kept inside the image.
+
+    An offset of 1 is ``cross_ratio`` halves of a cell: [v, u] = [row, col] + [v', u'] s1 (s2 - 1) / 2 in the paper,
+    with s1 the ratio and s2 the cell. The gradient of a coordinate that was moved to the border is 0.
+    """
+    rows, columns = offsets.shape[-2:]
+    step = (cell - 1) / 2
+    xy = cell_centres(rows, columns, cell, like=offsets) + offsets * (cross_ratio * step)
+    x, y = xy.unbind(dim=1)
+    return torch.stack([x.clamp(0, columns * cell - 1), y.clamp(0, rows * cell - 1)], dim=1)
+
+
+def points_from_map(values: Tensor) -> Tensor:
+    """
+    (B, H * W, C) of a map (B, C, H, W), in raster order.
+    """
+    return values.flatten(2).transpose(1, 2)
+
+
+def normalise_xy(xy: Tensor, width: int, height: int) -> Tensor:
+    """
+    Normalised coordinates (..., 2) of pixels (..., 2) of an image of this size.
+    """
+    return xy * xy.new_tensor([2 / max(width - 1, 1), 2 / max(height - 1, 1)]) - 1
+
+
+def pixels_from_normalised(xy: Tensor, width: int, height: int) -> Tensor:
+    """
+    Pixels (..., 2) of normalised coordinates (..., 2) of an image of this size.
+    """
+    return (xy + 1) * xy.new_tensor([(width - 1) / 2, (height - 1) / 2])
+
+
+def inside_image(xy: Tensor, width: int, height: int) -> Tensor:
+    """
+    (...) whether pixels (..., 2) lie strictly between the first and the last pixel centre; False for NaN.
+    """
+    x, y = xy.unbind(dim=-1)
+    return (x > 0) & (x < width - 1) & (y > 0) & (y < height - 1)
+
+
+def sample_map(values: Tensor, xy: Tensor, width: int, height: int) -> Tensor:
+    """
+    Bilinear values (B, N, C) of a map (B, C, H, W) at pixels (B, N, 2) of the image that the map spans.
+
+    Outside the map there are zeros. The result is at least float32, whatever the map is.
+    """
+    values = at_least_float32(values)
+    grid = normalise_xy(xy.to(values.dtype), width, height)
+    sampled = F.grid_sample(values, grid[:, :, None], mode='bilinear', padding_mode='zeros', align_corners=True)
+    return sampled[..., 0].transpose(1, 2)
+
+
+def unit_length(vectors: Tensor) -> Tensor:
+    """
+    (..., D) vectors divided by their length; zero stays zero, and its gradient is finite.
+    """
+    return vectors * (vectors.square().sum(dim=-1, keepdim=True) + _TINY_SQUARE).rsqrt()
+
+
+def sample_descriptors(descriptors: Tensor, xy: Tensor, width: int, height: int) -> Tensor:
+    """
+    Descriptors (B, N, D) of unit length at pixels (B, N, 2), from the dense map (B, D, Hd, Wd) of a network.
+    """
+    return unit_length(sample_map(descriptors, xy, width, height))
