@@ -1,0 +1,57 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The frontend over a whole sequence: every frame, in order, as fast as it goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from time import perf_counter
+from typing import Protocol
+
+from kp2d_ros.core.records import Frame, FrontendResult
+from kp2d_ros.evaluation.records import FrameRecord
+
+
+class FrameProcessor(Protocol):
+    """
+    What the runner needs of a frontend.
+    """
+
+    def process(self, frame: Frame) -> FrontendResult:
+        """
+        The result of the next frame.
+        """
+
+
+def _ignore(frame: Frame, result: FrontendResult) -> None:
+    """
+    Nobody looks on.
+    """
+
+
+def run_sequence(
+    frames: Iterable[Frame],
+    frontend: FrameProcessor,
+    observe: Callable[[Frame, FrontendResult], None] = _ignore,
+) -> list[FrameRecord]:
+    """
+    Hand every frame to the frontend and keep what :class:`FrameRecord` keeps; the images are not held.
+
+    The stages ``read`` (the reader's time) and ``total`` (the frontend's) are added to those of the result.
+
+    :param observe: called after each frame: a progress bar, a drawing.
+    :raises Kp2dError: what the reader or the frontend raises; frames before it are lost.
+    """
+    records = []
+    before = perf_counter()
+    for frame in frames:
+        begin = perf_counter()
+        result = frontend.process(frame)
+        end = perf_counter()
+        stage_ms = {'read': (begin - before) * 1e3, 'total': (end - begin) * 1e3}
+        records.append(FrameRecord.from_result(result, stage_ms))
+        observe(frame, result)
+        before = perf_counter()
+    return records

@@ -1,0 +1,49 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+How a set of measured numbers is spread: the figures that every report shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """
+    Median, mean, root mean square, tail and largest of ``count`` numbers, in the unit of the numbers.
+
+    Percentiles are interpolated linearly between the two nearest numbers.
+    """
+
+    count: int
+    median: float
+    mean: float
+    rms: float
+    p90: float
+    p99: float
+    maximum: float
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Spread | None:
+        """
+        The spread of finite numbers; NaN and infinity are left out, and None means that nothing was left.
+        """
+        numbers = np.array(list(values), np.float64)
+        numbers = numbers[np.isfinite(numbers)]
+        if not len(numbers):
+            return None
+        median, p90, p99 = np.percentile(numbers, [50, 90, 99])
+        return cls(
+            count=len(numbers),
+            median=float(median),
+            mean=float(numbers.mean()),
+            rms=float(np.sqrt(np.mean(numbers**2))),
+            p90=float(p90),
+            p99=float(p99),
+            maximum=float(numbers.max()),
+        )
