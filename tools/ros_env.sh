@@ -22,33 +22,30 @@ free_domain() {
   echo "$domain"
 }
 
+isolated=false
 if [[ ${1:-} == --isolated ]]; then
+  isolated=true
   shift
-  export ROS_DOMAIN_ID
-  ROS_DOMAIN_ID=$(free_domain)
-  if [[ ${ROS_DISTRO:-} == humble ]]; then
-    export ROS_LOCALHOST_ONLY=1
-  else
-    export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST
-  fi
 fi
 if [[ $# -eq 0 ]]; then
   echo 'usage: ros-env [--isolated] COMMAND...' >&2
   exit 2
 fi
 
-if [[ -d $venv/share/rclpy ]]; then  # ROS 2 from wheels: what a setup file would say of the environment itself
-  export AMENT_PREFIX_PATH=$venv CMAKE_PREFIX_PATH=$venv
-  library_folders=$(printf '%s:' "$venv"/lib "$venv"/lib/python3*/site-packages/ros_*.libs)
-  export LD_LIBRARY_PATH=${library_folders%:}${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-  export ROS_DISTRO=kilted ROS_VERSION=2 ROS_PYTHON_VERSION=3
-  export _ROS_WHEELS_BOOTSTRAP_COMPLETE=1  # else each start of Python starts Python again to set LD_LIBRARY_PATH
-fi
-if [[ -f $root/install/setup.bash ]]; then
-  set +u
+set +u  # setup files read variables that need not be there
+for setup in "$venv/local_setup.bash" "$root/install/setup.bash"; do
   # shellcheck source=/dev/null
-  source "$root/install/setup.bash"
-  set -u
+  if [[ -f $setup ]]; then source "$setup"; fi
+done
+set -u
+if $isolated; then
+  ROS_DOMAIN_ID=$(free_domain)
+  export ROS_DOMAIN_ID
+  if [[ ${ROS_DISTRO:-} == humble ]]; then
+    export ROS_LOCALHOST_ONLY=1
+  else
+    export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST
+  fi
 fi
 export PATH=$venv/bin:$PATH
 export PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}
