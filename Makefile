@@ -11,7 +11,7 @@ RUFF := .venv/bin/ruff
 .PHONY: help demo test test-unit setup build lint clean distclean
 
 help:  ## List the targets
-	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: build  ## Simulated drive through the frontend over DDS: demo_output/
 	$(ROS_ENV) --isolated kp2d demo --out demo_output
