@@ -1,0 +1,75 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Safetensors files with one JSON document beside the tensors, written in one piece or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from kp2d_ros.core.errors import DataError
+
+_DOCUMENT = 'kp2d_ros'
+_MAX_DOCUMENT = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class TensorFile:
+    """
+    Named tensors on the CPU and the JSON document that describes them.
+    """
+
+    tensors: dict[str, Tensor]
+    document: Mapping[str, Any]
+
+
+def write_tensor_file(path: Path, file: TensorFile) -> None:
+    """
+    Write a file that either is there completely or not at all, even if the process is killed meanwhile.
+
+    :raises DataError: if the folder cannot be written to, or the document is not JSON.
+    """
+    part = path.with_name(f'.{path.name}.part')
+    try:
+        metadata = {_DOCUMENT: json.dumps(file.document, sort_keys=True, allow_nan=False)}
+        data = safetensors.torch.save({k: v.detach().cpu().contiguous() for k, v in file.tensors.items()}, metadata)
+        with part.open('wb') as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(path)
+    except (OSError, TypeError, ValueError) as error:
+        raise DataError(f'{path}: cannot be written: {error}') from error
+
+
+def read_tensor_file(path: Path) -> TensorFile:
+    """
+    Read what :func:`write_tensor_file` wrote.
+
+    :raises DataError: if the file cannot be read, is broken, or has no such document.
+    """
+    try:
+        with safetensors.safe_open(path, framework='pt') as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (it is not a dict)
+    except OSError as error:
+        raise DataError(f'{path}: cannot be read: {error}') from error
+    except (safetensors.SafetensorError, ValueError) as error:
+        raise DataError(f'{path}: is not a safetensors file, or is cut short: {error}') from error
+    try:
+        document = json.loads(metadata.get(_DOCUMENT, 'null')[:_MAX_DOCUMENT])
+    except (ValueError, RecursionError) as error:
+        raise DataError(f'{path}: the description of the weights is not JSON') from error
+    if not isinstance(document, dict):
+        raise DataError(f'{path}: found no description of the weights, expected a file written by this package')
+    return TensorFile(tensors, document)
