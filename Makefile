@@ -26,8 +26,11 @@ setup:  ## Virtual environment .venv/ with the sourced ROS 2, or with ROS 2 from
 	@command -v $(PYTHON) >/dev/null || { echo 'setup: no $(PYTHON); install it with: sudo apt install python3' >&2; exit 1; }
 	@$(PYTHON) tools/setup_env.py
 
-# The variables of this make would reach the one that CMake calls.
+# A build that copied cannot become one with symbolic links: such a folder is in the way. And the variables of this make
+# would reach the one that CMake calls.
+COPIED := build/kp2d_ros/ament_cmake_python/kp2d_ros/kp2d_ros
 build: setup  ## Messages, executables, launch files: build/ install/ log/
+	@if [ -d $(COPIED) ] && [ ! -L $(COPIED) ]; then rm -rf build install log; fi
 	env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL $(ROS_ENV) colcon build --symlink-install --base-paths . \
 	  --cmake-args -DPython3_EXECUTABLE=$(CURDIR)/.venv/bin/python
 

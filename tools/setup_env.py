@@ -331,6 +331,9 @@ def main() -> int:
     except SetupError as error:
         print(f'setup: {error}', file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print('setup: interrupted; the next run starts over', file=sys.stderr)
+        return 130
     return 0
 
 
