@@ -23,7 +23,7 @@ from kp2d_ros.core.records import ImageArray
 
 MAX_PIXELS = 2**26  # of a compressed image, read from its header before anything is unpacked (8192 x 8192)
 
-_PNG_START, _PNG_END = b'\x89PNG\r\n\x1a\n', b'IEND'
+_PNG_START = b'\x89PNG\r\n\x1a\n'
 _JPEG_START, _JPEG_END = b'\xff\xd8', b'\xff\xd9'
 _JPEG_FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
@@ -197,7 +197,7 @@ def _compressed_size(content: bytes, format_name: str) -> tuple[int, int]:
     """
     if content.startswith(_PNG_START) and content[12:16] == b'IHDR' and len(content) >= 24:
         width, height = struct.unpack('>II', content[16:24])
-        if _PNG_END in content[24:]:
+        if _png_is_whole(content):
             return int(width), int(height)
     elif content.startswith(_JPEG_START):
         size = _jpeg_size(content)
@@ -209,6 +209,19 @@ def _compressed_size(content: bytes, format_name: str) -> tuple[int, int]:
             f'{content[:4].hex(" ") or "nothing"}, expected a JPEG or PNG image'
         )
     raise DataError(f'compressed image: found {len(content)} bytes that are cut short, expected a whole image')
+
+
+def _png_is_whole(content: bytes) -> bool:
+    """
+    Whether the chunks follow each other to the last one; a damaged length makes OpenCV 5 reserve up to 4 GiB.
+    """
+    position = len(_PNG_START)
+    while position + 12 <= len(content):
+        length, kind = struct.unpack('>I4s', content[position : position + 8])
+        position += 12 + length
+        if kind == b'IEND':
+            return position <= len(content)
+    return False
 
 
 def _jpeg_size(content: bytes) -> tuple[int, int] | None:
