@@ -1,0 +1,354 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Messages to records and back.
+
+Arrays travel as flat ``array.array`` filled from their bytes: an ndarray assigned to a message field is checked element
+by element, which costs a hundred times more than the rest of the node.
+"""
+
+from __future__ import annotations
+
+import array
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import Pose, PoseWithCovariance
+from sensor_msgs.msg import CameraInfo
+from std_msgs.msg import Header
+
+from kp2d_ros.core.cameras import CameraModel
+from kp2d_ros.core.checks import check_shape
+from kp2d_ros.core.errors import ConfigError, DataError
+from kp2d_ros.core.records import (
+    Float32Array,
+    Float64Array,
+    FrontendResult,
+    Keypoints,
+    Matches,
+    PoseModel,
+    RelativePose,
+    ScaleKind,
+    TrackingState,
+)
+from kp2d_ros.core.se3 import quaternion_from_rotation, rotation_from_quaternion, transform_from
+from kp2d_ros.datasets.camera_yaml import Calibration, CameraInfoFields, camera_from_fields
+from kp2d_ros.msg import KeypointArray, MatchArray
+from kp2d_ros.msg import RelativePose as RelativePoseMessage
+
+_QUANTISED_SCALE, _QUANTISED_ZERO = 127.0, 128.0
+
+
+class DescriptorType(IntEnum):
+    """
+    How descriptors travel; the numbers are those of ``KeypointArray.msg``.
+    """
+
+    NONE = 0
+    F32 = 1
+    F16 = 2
+    U8 = 3
+
+
+_SAMPLES = {DescriptorType.F32: '<f4', DescriptorType.F16: '<f2'}
+
+
+def descriptor_type_from_name(name: str) -> DescriptorType:
+    """
+    The type of a parameter value: ``none``, ``f32``, ``f16`` or ``u8``.
+
+    :raises ConfigError: if the name is none of these.
+    """
+    try:
+        return DescriptorType[name.upper()]
+    except KeyError as error:
+        known = ', '.join(t.name.lower() for t in DescriptorType)
+        raise ConfigError(f'descriptor_type: found {name!r}, expected one of {known}') from error
+
+
+def time_from_ns(stamp_ns: int) -> Time:
+    """
+    ``builtin_interfaces/Time`` of integer nanoseconds.
+    """
+    seconds, nanoseconds = divmod(stamp_ns, 10**9)
+    return Time(sec=seconds, nanosec=nanoseconds)
+
+
+def ns_from_time(stamp: Time) -> int:
+    """
+    Integer nanoseconds of a ``builtin_interfaces/Time``.
+    """
+    return int(stamp.sec) * 10**9 + int(stamp.nanosec)
+
+
+def header_from(stamp_ns: int, frame_id: str) -> Header:
+    """
+    ``std_msgs/Header`` of a time and a coordinate frame.
+    """
+    return Header(stamp=time_from_ns(stamp_ns), frame_id=frame_id)
+
+
+def camera_from_message(message: CameraInfo, is_rectified: bool) -> Calibration:
+    """
+    The camera of a calibration message, binning and region of interest applied, or why there is none.
+
+    :param is_rectified: whether the images are rectified: then P counts, and K and the distortion do not.
+    :raises DataError: if the numbers are not those of a camera.
+    """
+    roi = message.roi
+    fields = CameraInfoFields(
+        width=message.width,
+        height=message.height,
+        distortion_model=message.distortion_model,
+        d=message.d,
+        k=message.k,
+        p=message.p,
+        binning=(message.binning_x, message.binning_y),
+        roi=(roi.x_offset, roi.y_offset, roi.width, roi.height),
+    )
+    return camera_from_fields(fields, rectified=is_rectified)
+
+
+def camera_info_message(camera: CameraModel, header: Header) -> CameraInfo:
+    """
+    ``sensor_msgs/CameraInfo`` of a camera whose images are not rectified.
+    """
+    projection = np.zeros((3, 4))
+    projection[:, :3] = camera.matrix
+    return CameraInfo(
+        header=header,
+        width=camera.width,
+        height=camera.height,
+        distortion_model=camera.lens.value,
+        d=camera.coefficients.tolist(),
+        k=camera.matrix.ravel().tolist(),
+        r=np.eye(3).ravel().tolist(),
+        p=projection.ravel().tolist(),
+    )
+
+
+def pose_message(a_from_b: Float64Array) -> Pose:
+    """
+    ``geometry_msgs/Pose`` of a 4x4 transform: the pose of b in a.
+    """
+    pose = Pose()
+    pose.position.x, pose.position.y, pose.position.z = a_from_b[:3, 3].tolist()
+    x, y, z, w = quaternion_from_rotation(a_from_b[:3, :3]).tolist()
+    pose.orientation.x, pose.orientation.y, pose.orientation.z, pose.orientation.w = x, y, z, w
+    return pose
+
+
+def transform_from_pose(pose: Pose) -> Float64Array:
+    """
+    4x4 transform of a ``geometry_msgs/Pose``.
+
+    :raises DataError: if the quaternion is zero.
+    """
+    q, p = pose.orientation, pose.position
+    return transform_from(rotation_from_quaternion(np.array([q.x, q.y, q.z, q.w])), np.array([p.x, p.y, p.z]))
+
+
+@dataclass(frozen=True, slots=True)
+class KeypointContext:
+    """
+    What a keypoint message says beside the result of the frontend.
+    """
+
+    header: Header
+    width: int
+    height: int
+    model_id: str
+    descriptor_type: DescriptorType
+
+
+def keypoints_message(result: FrontendResult, context: KeypointContext) -> KeypointArray:
+    """
+    The keypoints of one image; binary descriptors stay bits whatever the descriptor type is, unless it is NONE.
+    """
+    keypoints = result.keypoints
+    kind, content = _pack_descriptors(keypoints, context.descriptor_type)
+    return KeypointArray(
+        header=context.header,
+        frame_seq=result.seq,
+        width=context.width,
+        height=context.height,
+        xy=_flat('f', keypoints.xy),
+        bearing_xy=_flat('f', np.empty(0) if result.bearing_xy is None else result.bearing_xy),
+        scores=_flat('f', keypoints.scores),
+        track_ids=_flat('I', result.track_ids),
+        track_ages=_flat('H', result.track_ages),
+        descriptor_type=int(kind),
+        descriptor_is_binary=kind is not DescriptorType.NONE and keypoints.is_binary,
+        descriptor_dim=0 if kind is DescriptorType.NONE else keypoints.descriptors.shape[1],
+        descriptors=content,
+        model_id=context.model_id,
+    )
+
+
+def keypoints_from_message(message: KeypointArray) -> Keypoints:
+    """
+    The keypoints of a message; float16 and quantised descriptors become float32, rounded as they are.
+
+    :raises DataError: if the lengths of the arrays do not agree.
+    """
+    xy = _rows(message.xy, np.float32, 2, 'xy')
+    try:
+        kind = DescriptorType(message.descriptor_type)
+    except ValueError as error:
+        raise DataError(f'descriptor_type: found {message.descriptor_type}, expected 0 to 3') from error
+    dim = 0 if kind is DescriptorType.NONE else message.descriptor_dim
+    sample = np.dtype(_SAMPLES.get(kind, 'u1'))
+    if len(message.descriptors) != len(xy) * dim * sample.itemsize:
+        raise DataError(
+            f'descriptors: found {len(message.descriptors)} bytes, expected {len(xy)} times {dim} of {sample.name}'
+        )
+    if kind is DescriptorType.NONE:
+        descriptors: npt.NDArray[Any] = np.empty((len(xy), 0), np.float32)
+    else:
+        descriptors = np.frombuffer(message.descriptors, sample).reshape(len(xy), dim)
+        if not message.descriptor_is_binary:
+            descriptors = descriptors.astype(np.float32)
+            if kind is DescriptorType.U8:
+                descriptors = (descriptors - np.float32(_QUANTISED_ZERO)) / np.float32(_QUANTISED_SCALE)
+    return Keypoints(xy, np.frombuffer(message.scores, np.float32), descriptors)
+
+
+def matches_message(result: FrontendResult, header: Header) -> MatchArray:
+    """
+    The pairs of one image with its reference; both are the image itself where there is no reference yet.
+    """
+    pose, matches = result.pose, result.matches
+    probability = np.empty(0) if result.inlier_probability is None else result.inlier_probability
+    return MatchArray(
+        header=header,
+        current_seq=result.seq,
+        reference_stamp=time_from_ns(result.stamp_ns if pose is None else pose.reference_stamp_ns),
+        reference_seq=result.seq if pose is None else pose.reference_seq,
+        reference_index=_flat('I', matches.reference_index),
+        current_index=_flat('I', matches.current_index),
+        reference_xy=_flat('f', result.reference_xy),
+        current_xy=_flat('f', result.current_xy),
+        scores=_flat('f', matches.scores),
+        inlier_probability=_flat('f', probability),
+        inlier=_flat('B', result.inlier),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class MatchedPairs:
+    """
+    What a match message holds: the pairs, their pixels (M, 2) in both images, and which agree with the pose (M,).
+    """
+
+    matches: Matches
+    reference_xy: Float32Array
+    current_xy: Float32Array
+    inlier: npt.NDArray[np.bool_]
+    inlier_probability: Float32Array | None
+
+    def __post_init__(self) -> None:
+        for name in ('reference_xy', 'current_xy'):
+            check_shape(name, getattr(self, name), (len(self.matches), 2))
+        check_shape('inlier', self.inlier, (len(self.matches),))
+
+
+def pairs_from_message(message: MatchArray) -> MatchedPairs:
+    """
+    The pairs of a match message.
+
+    :raises ShapeError: if the lengths of the arrays do not agree.
+    """
+    indices = [np.frombuffer(i, np.uint32).astype(np.int64) for i in (message.reference_index, message.current_index)]
+    probability = np.frombuffer(message.inlier_probability, np.float32)
+    return MatchedPairs(
+        Matches(indices[0], indices[1], np.frombuffer(message.scores, np.float32)),
+        _rows(message.reference_xy, np.float32, 2, 'reference_xy'),
+        _rows(message.current_xy, np.float32, 2, 'current_xy'),
+        np.frombuffer(message.inlier, np.uint8).astype(bool),
+        probability if len(probability) else None,
+    )
+
+
+def relative_pose_message(pose: RelativePose, seq: int, header: Header) -> RelativePoseMessage:
+    """
+    The motion since the reference image.
+    """
+    return RelativePoseMessage(
+        header=header,
+        current_seq=seq,
+        reference_stamp=time_from_ns(pose.reference_stamp_ns),
+        reference_seq=pose.reference_seq,
+        reference_from_current=PoseWithCovariance(
+            pose=pose_message(pose.reference_from_current), covariance=pose.covariance.ravel().tolist()
+        ),
+        state=int(pose.state),
+        scale=int(pose.scale),
+        scale_segment=pose.scale_segment,
+        model=int(pose.model),
+        match_count=pose.match_count,
+        inlier_count=pose.inlier_count,
+        parallax_deg=pose.parallax_deg,
+        rms_px=pose.rms_px,
+        reason=pose.reason,
+    )
+
+
+def relative_pose_from_message(message: RelativePoseMessage) -> RelativePose:
+    """
+    The relative pose of a message.
+
+    :raises DataError: if a constant is unknown or the rotation is no quaternion.
+    """
+    try:
+        state, scale, model = TrackingState(message.state), ScaleKind(message.scale), PoseModel(message.model)
+    except ValueError as error:
+        raise DataError(f'relative pose: {error}, expected a constant of RelativePose.msg') from error
+    return RelativePose(
+        message.reference_seq,
+        ns_from_time(message.reference_stamp),
+        state,
+        transform_from_pose(message.reference_from_current.pose),
+        np.asarray(message.reference_from_current.covariance, np.float64).reshape(6, 6),
+        scale,
+        message.scale_segment,
+        model,
+        message.match_count,
+        message.inlier_count,
+        message.parallax_deg,
+        message.rms_px,
+        message.reason,
+    )
+
+
+def _flat(code: str, values: npt.NDArray[Any]) -> array.array[Any]:
+    """
+    The numbers of an array of any shape one after the other; ``code`` is that of ``array.array`` and of NumPy.
+    """
+    flat = array.array(code)
+    flat.frombytes(np.ascontiguousarray(values, code).data)
+    return flat
+
+
+def _rows(values: Any, dtype: type[Any], width: int, name: str) -> npt.NDArray[Any]:
+    if len(values) % width:
+        raise DataError(f'{name}: found {len(values)} numbers, expected a multiple of {width}')
+    return np.frombuffer(values, dtype).reshape(-1, width)
+
+
+def _pack_descriptors(keypoints: Keypoints, wanted: DescriptorType) -> tuple[DescriptorType, array.array[int]]:
+    values = keypoints.descriptors
+    if wanted is DescriptorType.NONE or values.shape[1] == 0:
+        return DescriptorType.NONE, array.array('B')
+    if keypoints.is_binary:
+        return DescriptorType.U8, _flat('B', values)
+    if wanted is DescriptorType.F32:
+        packed = values.astype('<f4', copy=False)
+    elif wanted is DescriptorType.F16:
+        packed = values.astype('<f2')
+    else:
+        packed = np.clip(np.rint(values * _QUANTISED_SCALE) + _QUANTISED_ZERO, 0, 255).astype(np.uint8)
+    return wanted, _flat('B', np.ascontiguousarray(packed).reshape(-1).view(np.uint8))

@@ -1,0 +1,92 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Quality of service: what the node asks for, matched to what the publishers offer, and in words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, LivelinessPolicy, QoSProfile, ReliabilityPolicy
+
+_OUTPUT_DEPTH = 10
+_REPLAY_OUTPUT_DEPTH = 1000  # a recorder that falls behind for a moment loses nothing
+
+
+def image_qos(lossless: bool) -> QoSProfile:
+    """
+    What an image subscription asks for before anything is known of a publisher.
+
+    Live: best effort, the newest image only, which every publisher satisfies. Lossless: reliable, keep all.
+    """
+    if lossless:
+        return QoSProfile(reliability=ReliabilityPolicy.RELIABLE, history=HistoryPolicy.KEEP_ALL)
+    return QoSProfile(reliability=ReliabilityPolicy.BEST_EFFORT, history=HistoryPolicy.KEEP_LAST, depth=1)
+
+
+def camera_info_qos(lossless: bool) -> QoSProfile:
+    """
+    What a camera_info subscription asks for before anything is known of a publisher.
+    """
+    wanted = image_qos(lossless)
+    wanted.history, wanted.depth = HistoryPolicy.KEEP_LAST, 1
+    return wanted
+
+
+def output_qos(lossless: bool) -> QoSProfile:
+    """
+    What the node offers on its own topics: reliable, so that every subscriber is satisfied.
+    """
+    return QoSProfile(reliability=ReliabilityPolicy.RELIABLE, depth=_REPLAY_OUTPUT_DEPTH if lossless else _OUTPUT_DEPTH)
+
+
+def match_offers(wanted: QoSProfile, offers: Sequence[QoSProfile], latched: bool) -> QoSProfile:
+    """
+    The profile to subscribe with: reliable if all publishers are, best effort otherwise.
+
+    :param latched: whether messages from before the subscription are of use; then transient local if all publishers
+        are. Without an offer the wanted profile stays.
+    """
+    if not offers:
+        return wanted
+    reliable = all(offer.reliability == ReliabilityPolicy.RELIABLE for offer in offers)
+    # Messages kept for late joiners are only sent again over a reliable connection.
+    kept = latched and reliable and all(offer.durability == DurabilityPolicy.TRANSIENT_LOCAL for offer in offers)
+    return QoSProfile(
+        reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL if kept else DurabilityPolicy.VOLATILE,
+        history=wanted.history,
+        depth=wanted.depth,
+    )
+
+
+def same_policies(first: QoSProfile, second: QoSProfile) -> bool:
+    """
+    Whether two profiles agree in what :func:`match_offers` decides.
+    """
+    return (first.reliability, first.durability) == (second.reliability, second.durability)
+
+
+def incompatible_policies(offered: QoSProfile, requested: QoSProfile) -> list[str]:
+    """
+    Each policy by which a publisher cannot serve a subscription, in words with both sides; empty: they fit.
+    """
+    problems = []
+    if (offered.reliability, requested.reliability) == (ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE):
+        problems.append('reliability: offered best_effort, requested reliable')
+    if (offered.durability, requested.durability) == (DurabilityPolicy.VOLATILE, DurabilityPolicy.TRANSIENT_LOCAL):
+        problems.append('durability: offered volatile, requested transient_local')
+    requested_deadline = requested.deadline.nanoseconds
+    if requested_deadline and not 0 < offered.deadline.nanoseconds <= requested_deadline:
+        problems.append(f'deadline: offered {offered.deadline}, requested {requested.deadline}')
+    if (offered.liveliness, requested.liveliness) == (LivelinessPolicy.AUTOMATIC, LivelinessPolicy.MANUAL_BY_TOPIC):
+        problems.append('liveliness: offered automatic, requested manual_by_topic')
+    return problems
+
+
+def describe_qos(profile: QoSProfile) -> str:
+    """
+    The policies that decide whether two sides fit, ``best_effort, volatile``.
+    """
+    return f'{profile.reliability.name.lower()}, {profile.durability.name.lower()}'
