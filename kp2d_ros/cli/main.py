@@ -1,0 +1,92 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The command line ``kp2d``: finds the command and hands the arguments over.
+
+Each command is imported only when it is asked for, so an optional package that is missing concerns its own commands.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kp2d_ros.cli.command import run_guarded
+from kp2d_ros.core.resources import read_version
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """
+    Where a command lives, what it does, and the pip extra that brings what it needs.
+    """
+
+    module: str
+    summary: str
+    extra: str
+
+
+COMMANDS = {
+    'replay': Command('kp2d_ros.cli.replay', 'run the frontend over a bag or a dataset folder, offline', 'bags'),
+    'simulate': Command('kp2d_ros.cli.simulate', 'render a sequence with known motion, as a bag', 'bags'),
+    'demo': Command('kp2d_ros.cli.demo', 'simulate, play over DDS, record and score; needs ROS 2', 'evaluation'),
+    'export': Command('kp2d_ros.cli.export', 'export a network to ONNX and compare the outputs', 'export'),
+}
+
+
+def _build_parser() -> argparse.ArgumentParser:
+    width = max(len(name) for name in COMMANDS)
+    listing = '\n'.join(f'  {name:<{width}}  {command.summary}' for name, command in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog='kp2d',
+        description='Visual-odometry frontend on learned and classical keypoints.',
+        epilog=f'commands:\n{listing}\n\nkp2d COMMAND --help says what a command takes.',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('--version', action='store_true', help='print the version and exit')
+    parser.add_argument('command', nargs='?', metavar='COMMAND', choices=list(COMMANDS), help='one of the list below')
+    return parser
+
+
+def _run_command(name: str, argv: Sequence[str]) -> int:
+    command = COMMANDS[name]
+    try:
+        return int(importlib.import_module(command.module).main(argv))
+    except ModuleNotFoundError as error:
+        if (error.name or '').startswith('kp2d_ros') and error.name != 'kp2d_ros.msg':
+            raise  # a fault of this package, which its traceback explains
+        print(
+            f'error: kp2d {name} needs the Python module {error.name}, which is not installed here; '
+            f"try: pip install 'kp2d_ros[{command.extra}]'",
+            file=sys.stderr,
+        )
+        return 1
+
+
+def _print_version(args: argparse.Namespace) -> int:
+    print(f'kp2d_ros {read_version()}')
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """
+    The exit status of ``kp2d``; ``argv`` None takes the arguments of the process.
+
+    :raises SystemExit: from argparse, after ``--help`` or for arguments that do not parse.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words and words[0] in COMMANDS:
+        return _run_command(words[0], words[1:])
+    parser = _build_parser()
+    args = parser.parse_args(words)
+    if args.version:
+        return run_guarded(_print_version, args)
+    parser.print_help()
+    return 2
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())
