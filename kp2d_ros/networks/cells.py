@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 _TINY_SQUARE = 1e-12  # under the square root of a norm: nothing becomes NaN, and unit vectors change by 5e-13
 
@@ -97,6 +97,36 @@ def sample_map(values: Tensor, xy: Tensor, width: int, height: int) -> Tensor:
     grid = normalise_xy(xy.to(values.dtype), width, height)
     sampled = F.grid_sample(values, grid[:, :, None], mode='bilinear', padding_mode='zeros', align_corners=True)
     return sampled[..., 0].transpose(1, 2)
+
+
+def convolved_size(values: Tensor, layer: nn.Conv2d) -> tuple[int, int]:
+    """
+    Rows and columns of ``layer(values)`` for a 3x3 layer.
+    """
+    rows, columns = values.shape[-2:]
+    return rows + 2 * int(layer.padding[0]) - 2, columns + 2 * int(layer.padding[1]) - 2
+
+
+def sample_convolved(values: Tensor, layer: nn.Conv2d, xy: Tensor, width: int, height: int) -> Tensor:
+    """
+    ``sample_map(layer(values), xy, width, height)`` for a 3x3 layer, computed at the (B, N, 2) pixels only.
+
+    A convolution and bilinear sampling are linear, so their order does not matter: the nine inputs of the layer are
+    sampled at every point, then comes one matrix product. Exact at all pixels of the image: the zeros around the map
+    are the zeros that the layer pads with.
+    """
+    values = at_least_float32(values)
+    rows, columns = convolved_size(values, layer)
+    place = (normalise_xy(xy.to(values.dtype), width, height) + 1) * xy.new_tensor([(columns - 1) / 2, (rows - 1) / 2])
+    shift = torch.arange(3, dtype=values.dtype, device=values.device) - int(layer.padding[0])
+    down, right = torch.meshgrid(shift, shift, indexing='ij')
+    taps = (place[:, :, None] + torch.stack([right, down], dim=-1).reshape(9, 2)).flatten(1, 2)
+    sampled = sample_map(values, taps, values.shape[-1], values.shape[-2])
+    return F.linear(
+        sampled.reshape(sampled.shape[0], -1, 9 * sampled.shape[2]),
+        layer.weight.to(values.dtype).permute(0, 2, 3, 1).flatten(1),
+        None if layer.bias is None else layer.bias.to(values.dtype),
+    )
 
 
 def unit_length(vectors: Tensor) -> Tensor:
