@@ -1,0 +1,160 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+From an image to its keypoints: what an extractor is, its settings, and the one that runs a network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from kp2d_ros.core.checks import check_image
+from kp2d_ros.core.records import ImageArray, Keypoints
+from kp2d_ros.core.settings import flatten, setting, validate
+from kp2d_ros.inference.backend import KeypointBackend
+from kp2d_ros.inference.resizing import resize_image
+from kp2d_ros.inference.selection import SelectionRule, select
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractorConfig:
+    """
+    What finds keypoints, and which of them are kept; lengths are pixels of the input image.
+    """
+
+    name: str = setting(
+        'sift',
+        'what finds the keypoints; kp2d needs a model, and no trained one ships yet',
+        choices=('sift', 'orb', 'kp2d'),
+    )
+    max_keypoints: int = setting(1000, 'most keypoints of an image', minimum=1, maximum=100_000, runtime=True)
+    score_threshold: float = setting(
+        0.0, 'a keypoint must score more than this', minimum=0.0, maximum=1.0, runtime=True
+    )
+    border_px: float = setting(
+        4.0, 'least distance to the edge of the image, in pixels', minimum=0.0, maximum=1000.0, runtime=True
+    )
+    nms_radius_px: float = setting(
+        4.0, 'no better keypoint is closer than this, in pixels; 0: off', minimum=0.0, maximum=1000.0, runtime=True
+    )
+    spread_grid: int = setting(
+        0, 'spread the keypoints evenly over n x n parts of the image; 0: off', minimum=0, maximum=64, runtime=True
+    )
+    max_side: int = setting(
+        0, 'shrink images whose longer side exceeds this, in pixels; 0: never', minimum=0, maximum=16384, runtime=True
+    )
+    root_sift: bool = setting(True, 'sift: compare square roots of its histograms (RootSIFT)')
+    model: str = setting('', 'kp2d: path of a checkpoint or .onnx file, or the name of an untrained network')
+    backend: str = setting(
+        'auto', 'kp2d: what runs the network; auto goes by the model', choices=('auto', 'torch', 'onnxruntime')
+    )
+    device: str = setting('auto', 'kp2d: where the network runs: auto, cpu, cuda, cuda:1, tensorrt (onnxruntime), ...')
+    precision: str = setting(
+        'auto',
+        'kp2d: number format of the network; auto: fp16 on CUDA, else fp32',
+        choices=('auto', 'fp32', 'fp16', 'bf16'),
+    )
+    threads: int = setting(
+        0, 'kp2d: threads of the network on a CPU; 0: as the runtime decides', minimum=0, maximum=1024
+    )
+    allow_untrained: bool = setting(False, 'kp2d: accept a network that was never trained (for tests and timing)')
+
+    def __post_init__(self) -> None:
+        validate(self)
+
+    @property
+    def rule(self) -> SelectionRule:
+        """
+        Which candidates become keypoints.
+        """
+        return SelectionRule(
+            max_keypoints=self.max_keypoints,
+            score_threshold=self.score_threshold,
+            border_px=self.border_px,
+            nms_radius_px=self.nms_radius_px,
+            spread_grid=self.spread_grid,
+        )
+
+
+def needs_rebuild(running: ExtractorConfig, wanted: ExtractorConfig) -> bool:
+    """
+    Whether the wanted settings differ in one that a running extractor cannot take.
+    """
+    pairs = zip(flatten(running), flatten(wanted), strict=True)
+    return any(old != new and not info.runtime for (_, old, info), (_, new, _) in pairs)
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractorInfo:
+    """
+    What makes the keypoints: ``model_id`` is ``sift``, ``orb`` or the name and hash of weights; descriptors compare
+    only under the same one.
+    """
+
+    model_id: str
+    backend: str
+    device: str
+
+
+class Extractor(Protocol):
+    """
+    From an image to its keypoints.
+    """
+
+    @property
+    def info(self) -> ExtractorInfo:
+        """
+        What makes the keypoints.
+        """
+
+    def extract(self, image: ImageArray) -> Keypoints:
+        """
+        Keypoints of a uint8 image, (H, W) gray or (H, W, 3) RGB, best first; an image without any gives none.
+
+        :raises ShapeError: if the image is not such an image.
+        """
+
+    def reconfigured(self, config: ExtractorConfig) -> Extractor:
+        """
+        The same extractor under other settings; what :func:`needs_rebuild` asks for stays as it is.
+        """
+
+
+class Kp2dExtractor:
+    """
+    Keypoints of a network: its grid of scores and points, chosen, described and mapped back to the input image.
+    """
+
+    def __init__(self, backend: KeypointBackend, config: ExtractorConfig) -> None:
+        self._backend = backend
+        self._config = config
+
+    @property
+    def info(self) -> ExtractorInfo:
+        """
+        What makes the keypoints.
+        """
+        info = self._backend.info
+        return ExtractorInfo(info.model_id, info.backend, info.device)
+
+    def extract(self, image: ImageArray) -> Keypoints:
+        """
+        Keypoints of a uint8 image, (H, W) gray or (H, W, 3) RGB, best first.
+
+        :raises ShapeError: if the image is not such an image.
+        """
+        check_image(image)
+        height, width = image.shape[:2]
+        resized = resize_image(image, self._config.max_side, self._backend.info.size_multiple)
+        features = self._backend.infer(resized.image)
+        network_xy, scores = features.xy.reshape(-1, 2), features.score.reshape(-1)
+        xy = resized.input_from_image(network_xy)
+        rows = select(xy, scores, width, height, self._config.rule)
+        return Keypoints(xy[rows], scores[rows], features.describe(network_xy[rows]))
+
+    def reconfigured(self, config: ExtractorConfig) -> Kp2dExtractor:
+        """
+        The same network under other settings.
+        """
+        return Kp2dExtractor(self._backend, config)
