@@ -1,0 +1,116 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+What is remembered of the scene: inverse depths of the keypoints of the reference, their scale, and their hand-over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from kp2d_ros.core.records import BoolArray, Float64Array
+from kp2d_ros.odometry.rays import Rays
+
+_MEDIAN_TO_SIGMA = 1.4826
+_GATE_SIGMAS = 3.0
+_LARGEST_RELATIVE_SIGMA = 0.5  # of a depth that may vote on the scale or stands as known
+
+
+@dataclass(frozen=True, slots=True)
+class InverseDepths:
+    """
+    ``value`` (N,) inverse z of points in the reference camera and ``sigma`` (N,) their standard deviations.
+
+    Negative values lie behind the camera; with an infinite sigma nothing is known.
+    """
+
+    value: Float64Array
+    sigma: Float64Array
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleRatio:
+    """
+    ``scale`` is the length of the new baseline in the old unit, ``log_sigma`` the standard deviation of its logarithm,
+    ``count`` how many points agree on it and ``share`` which part of the shared points they are.
+    """
+
+    scale: float
+    log_sigma: float
+    count: int
+    share: float
+
+
+def unknown_depths(count: int) -> InverseDepths:
+    """
+    Inverse depths of points of which nothing is known.
+    """
+    return InverseDepths(np.zeros(count), np.full(count, np.inf))
+
+
+def is_known(depths: InverseDepths) -> BoolArray:
+    """
+    (N,) points that surely lie before the camera, their depth known to a factor of two.
+    """
+    return np.asarray(depths.sigma < _LARGEST_RELATIVE_SIGMA * depths.value)
+
+
+def scale_ratio(old: InverseDepths, new: InverseDepths) -> ScaleRatio:
+    """
+    The scale that the same points have in two units: a weighted median of log ratios, outliers gated, then their mean.
+
+    :param old: (N,) in the unit to keep.
+    :param new: (N,) in units of the new baseline.
+    """
+    shared = is_known(old) & is_known(new)
+    if not shared.any():
+        return ScaleRatio(1.0, np.inf, 0, 0.0)
+    logs = np.log(new.value[shared] / old.value[shared])
+    variances = (old.sigma[shared] / old.value[shared]) ** 2 + (new.sigma[shared] / new.value[shared]) ** 2
+    weights = 1.0 / variances
+    centre = _weighted_median(logs, weights)
+    deviation = np.abs(logs - centre)
+    spread = np.maximum(_MEDIAN_TO_SIGMA * _weighted_median(deviation, weights), 1e-6)
+    # Each point may miss by its own uncertainty or by what its peers miss, whichever is larger.
+    agrees = deviation < _GATE_SIGMAS * np.maximum(np.sqrt(variances), spread)
+    agrees &= deviation < np.log(2.0)
+    weights = np.where(agrees, weights, 0.0)
+    if not agrees.any():
+        return ScaleRatio(float(np.exp(centre)), np.inf, 0, 0.0)
+    mean = float((weights * logs).sum() / weights.sum())
+    scatter = float((weights * (logs - mean) ** 2).sum() / weights.sum())
+    sigma = np.sqrt(max(scatter / agrees.sum(), 1.0 / weights.sum()))
+    return ScaleRatio(float(np.exp(mean)), float(sigma), int(agrees.sum()), float(agrees.mean()))
+
+
+def carry_depths(reference: Rays, depths: InverseDepths, reference_from_current: Float64Array) -> InverseDepths:
+    """
+    The (N,) inverse depths of points of the reference as the current camera has them; unknown where it cannot see them.
+    """
+    rotation, translation = reference_from_current[:3, :3], reference_from_current[:3, 3]
+    base = (reference.vectors @ rotation)[:, 2]
+    z = base - depths.value * float(rotation[:, 2] @ translation)  # of the point, in units of its depth in the reference
+    before = z > 1e-3
+    safe = np.where(before, z, 1.0)
+    value = np.where(before, depths.value / safe, 0.0)
+    sigma = np.where(before, depths.sigma * np.abs(base) / safe**2, np.inf)
+    return InverseDepths(value, sigma)
+
+
+def place_depths(count: int, rows: npt.NDArray[np.int64], depths: InverseDepths) -> InverseDepths:
+    """
+    Inverse depths of ``count`` points, those of ``rows`` given, nothing known of the others.
+    """
+    placed = unknown_depths(count)
+    placed.value[rows] = depths.value
+    placed.sigma[rows] = depths.sigma
+    return placed
+
+
+def _weighted_median(values: Float64Array, weights: Float64Array) -> float:
+    order = np.argsort(values, kind='stable')
+    total = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(total, 0.5 * total[-1])])

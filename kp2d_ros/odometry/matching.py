@@ -1,0 +1,123 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Pairs of keypoints by their descriptors: nearest neighbours that are mutual, distinct and near.
+
+All pairs are compared by one matrix product. Packed bits become vectors of +1 and -1, whose product gives the Hamming
+distance exactly; this is faster than counting bits pair by pair, and one path serves both kinds of descriptors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from kp2d_ros.core.checks import check_shape
+from kp2d_ros.core.errors import ShapeError
+from kp2d_ros.core.records import Float32Array, Keypoints, Matches
+from kp2d_ros.core.settings import setting, validate
+
+_EXCLUDED = np.float32(-4.0)  # below every cosine
+
+
+@dataclass(frozen=True, slots=True)
+class MatchingConfig:
+    """
+    Which nearest neighbours count as matches.
+    """
+
+    ratio: float = setting(
+        0.9, 'largest ratio of the best distance to the second best one; 1 lets all pass', minimum=0.0, maximum=1.0, runtime=True
+    )
+    max_distance: float = setting(
+        1.0, 'largest Euclidean distance of float descriptors (unit vectors: 0 to 2)', minimum=0.0, maximum=2.0, runtime=True
+    )
+    max_hamming: float = setting(
+        0.25, 'largest share of differing bits of binary descriptors', minimum=0.0, maximum=1.0, runtime=True
+    )
+    mutual: bool = setting(True, 'keep only pairs that are nearest to each other in both directions', runtime=True)
+    search_radius_px: float = setting(
+        0.0, 'search only this near to where a keypoint is expected; 0 searches everywhere', minimum=0.0, maximum=1e4, runtime=True
+    )
+
+    def __post_init__(self) -> None:
+        validate(self)
+
+
+def match(
+    reference: Keypoints, current: Keypoints, config: MatchingConfig, predicted_xy: npt.NDArray[np.floating] | None = None
+) -> Matches:
+    """
+    One-to-one pairs of keypoints, in the order of the reference.
+
+    :param predicted_xy: (N, 2) pixels of the current image where the reference keypoints are expected, used if
+        ``config.search_radius_px`` is not 0; a row of NaN is searched everywhere.
+    :raises ShapeError: if the two descriptors are not of one kind and length.
+    """
+    found, wanted = current.descriptors, reference.descriptors
+    if found.dtype != wanted.dtype or found.shape[1] != wanted.shape[1]:
+        raise ShapeError(
+            f'current descriptors: found {found.dtype} of length {found.shape[1]}, '
+            f'expected {wanted.dtype} of length {wanted.shape[1]} as in the reference'
+        )
+    if not len(reference) or not len(current):
+        return Matches.empty()
+    cosine = _unit_vectors(wanted) @ _unit_vectors(found).T
+    if predicted_xy is not None and config.search_radius_px > 0:
+        check_shape('predicted_xy', predicted_xy, (len(reference), 2))
+        cosine[_is_far(predicted_xy, current.xy, config.search_radius_px)] = _EXCLUDED
+    rows, columns = _nearest(cosine, config.mutual)
+    best = cosine[rows, columns]
+    cosine[rows, columns] = _EXCLUDED
+    # A lone candidate has no rival: nothing is left in its row and column but excluded ones.
+    rival = np.maximum(cosine[rows].max(axis=1), cosine[:, columns].max(axis=0))
+    largest = 2.0 if not reference.is_binary else 1.0
+    limit = config.max_hamming if reference.is_binary else config.max_distance
+    distance = _distance(best, reference.is_binary)
+    keep = (distance <= limit) & (distance <= config.ratio * _distance(rival, reference.is_binary))
+    keep &= best > _EXCLUDED
+    scores = (1.0 - distance[keep] / largest).astype(np.float32)
+    return Matches(rows[keep], columns[keep], np.clip(scores, 0.0, 1.0))
+
+
+def _unit_vectors(descriptors: Float32Array | npt.NDArray[np.uint8]) -> Float32Array:
+    """
+    Float descriptors as they are; (N, D) packed bytes as (N, 8 D) numbers +-1/sqrt(8 D), so that all have unit norm.
+    """
+    if descriptors.dtype == np.uint8:
+        signs = np.unpackbits(descriptors.astype(np.uint8, copy=False), axis=1).astype(np.float32) * 2 - 1
+        # A power of two keeps every product exact for 256 and 512 bits only; the rounding elsewhere is 1e-7.
+        return np.asarray(signs / np.float32(np.sqrt(max(signs.shape[1], 1))), np.float32)
+    return descriptors.astype(np.float32, copy=False)
+
+
+def _distance(cosine: Float32Array, is_binary: bool) -> npt.NDArray[np.float64]:
+    """
+    Euclidean distance of unit vectors, or share of differing bits; infinite for excluded pairs.
+    """
+    squared = np.maximum(2.0 - 2.0 * cosine.astype(np.float64), 0.0)
+    distance = squared / 4.0 if is_binary else np.sqrt(squared)
+    return np.where(cosine > _EXCLUDED, distance, np.inf)
+
+
+def _nearest(cosine: Float32Array, mutual: bool) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """
+    Rows with their best columns, each column at most once: the best row wins, of equal ones the first.
+    """
+    columns = cosine.argmax(axis=1)
+    rows = np.arange(len(cosine))
+    best = cosine[rows, columns]
+    if mutual:
+        rows = np.flatnonzero(best >= cosine.max(axis=0)[columns])
+    order = rows[np.argsort(-best[rows], kind='stable')]
+    _, first = np.unique(columns[order], return_index=True)
+    rows = np.sort(order[first])
+    return rows, columns[rows]
+
+
+def _is_far(predicted_xy: npt.NDArray[np.floating], xy: Float32Array, radius: float) -> npt.NDArray[np.bool_]:
+    offset = predicted_xy.astype(np.float32)[:, None, :] - xy[None, :, :]
+    squared = offset[..., 0] ** 2 + offset[..., 1] ** 2
+    return np.asarray(squared > radius * radius)  # false for NaN: searched everywhere
