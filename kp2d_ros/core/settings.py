@@ -212,6 +212,8 @@ def load_yaml(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding='utf-8')
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f'{path}: cannot be read: {error}') from error
+    if text.startswith('%YAML:'):  # OpenCV's first line (EuRoC, Kalibr): a directive to nobody else
+        text = text.partition('\n')[2]
     values = _parse(text, str(path))
     if not isinstance(values, dict):
         raise ConfigError(f'{path}: found {type(values).__name__}, expected keys and values')

@@ -220,7 +220,7 @@ def _png_is_whole(content: bytes) -> bool:
         length, kind = struct.unpack('>I4s', content[position : position + 8])
         position += 12 + length
         if kind == b'IEND':
-            return position <= len(content)
+            return bool(position <= len(content))
     return False
 
 
