@@ -96,13 +96,13 @@ class State:
 
 def find_sourced_ros(environment: Mapping[str, str]) -> SourcedRos | None:
     """
-    The ROS 2 whose setup file was sourced; None if there is none, or if it is the one in ``.venv/``.
+    The ROS 2 whose setup file was sourced; None if there is none, or if it is wheels in an environment like ``.venv/``.
 
     :raises SetupError: if ROS_DISTRO is set but rclpy is nowhere in AMENT_PREFIX_PATH.
     """
     prefixes = [Path(entry) for entry in environment.get('AMENT_PREFIX_PATH', '').split(os.pathsep) if entry]
     distro = environment.get('ROS_DISTRO', '')
-    if VENV in prefixes or not (distro or prefixes):
+    if any((prefix / 'pyvenv.cfg').is_file() for prefix in prefixes) or not (distro or prefixes):
         return None
     for prefix, lib in itertools.product(prefixes, ('lib', 'local/lib')):
         for rclpy in prefix.glob(f'{lib}/python3.*/*-packages/rclpy'):
