@@ -12,8 +12,9 @@ import sqlite3
 import struct
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ import cv2
 import numpy as np
 from rosbags.highlevel import AnyReader, AnyReaderError
 from rosbags.interfaces import Connection
+from rosbags.rosbag1 import ReaderError as ReaderError1
+from rosbags.rosbag2 import ReaderError as ReaderError2
 from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
 from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, TypesysError, get_typestore
@@ -52,23 +55,15 @@ _POSE_TYPES = {
     'tf/msg/tfMessage',
     'tf2_msgs/msg/TFMessage',
 }
-# What rosbags lets through from a damaged file, besides its own errors.
-_READ_ERRORS = (
-    AnyReaderError,
-    SerdeError,
-    TypesysError,
-    OSError,
-    ValueError,
-    LookupError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    MemoryError,
-    TypeError,
-    struct.error,
-    sqlite3.Error,
-    zlib.error,
+# What a damaged file makes rosbags raise, or the libraries under it that only some of its versions use.
+_READ_ERRORS: tuple[type[Exception], ...] = (
+    *(AnyReaderError, ReaderError1, ReaderError2, SerdeError, TypesysError),
+    *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError),
+    *(TypeError, ValueError, sqlite3.Error, struct.error, zlib.error),
 )
+for _module, _error in (('apsw', 'Error'), ('backports.zstd', 'ZstdError'), ('compression.zstd', 'ZstdError')):
+    with suppress(ImportError):
+        _READ_ERRORS += (getattr(import_module(_module), _error),)
 
 
 @dataclass(frozen=True, slots=True)
