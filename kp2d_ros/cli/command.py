@@ -46,4 +46,4 @@ def run_command(
     """
     parser = argparse.ArgumentParser(prog=name, description=summary)
     add_arguments(parser)
-    return run_guarded(run, parser.parse_args(argv))
+    return run_guarded(run, parser.parse_intermixed_args(argv))  # settings may stand before and after options
