@@ -21,6 +21,7 @@ from kp2d_ros.core.errors import BackendError, ConfigError, DataError
 from kp2d_ros.core.settings import build
 from kp2d_ros.networks.build import build_network
 from kp2d_ros.networks.config import RESNET18, NetworkConfig, network_config
+from kp2d_ros.networks.keypoint_resnet import KeypointResnet
 from kp2d_ros.networks.network import KeypointNetwork
 from kp2d_ros.networks.tensor_file import TensorFile, read_tensor_file, write_tensor_file
 from kp2d_ros.networks.torch_file import read_torch_file
@@ -151,6 +152,29 @@ def load_network(path: Path, device: torch.device | str = 'cpu') -> tuple[Keypoi
     return network_from_checkpoint(checkpoint, device), checkpoint.info
 
 
+def load_encoder(network: KeypointNetwork, path: Path) -> None:
+    """
+    Start the encoder of a resnet18 from ImageNet weights in torchvision's form (``resnet18-*.pth``), in place.
+
+    A gray network gets the sum of the three colours: the answer to a gray picture stays the same.
+
+    :raises ConfigError: if the network is not a resnet18.
+    :raises DataError: if the file cannot be read as such.
+    :raises BackendError: if the weights do not fit the encoder.
+    """
+    if not isinstance(network, KeypointResnet):
+        raise ConfigError(f'pretrained: found a {network.config.architecture}, expected a {RESNET18}')
+    state = {k: v for k, v in read_torch_file(path).state.items() if not k.startswith('fc.')}
+    if not network.config.use_color and 'conv1.weight' in state:
+        state['conv1.weight'] = state['conv1.weight'].sum(dim=1, keepdim=True)
+    encoder = network.encoderK.rn
+    try:
+        _check_tensors(encoder.state_dict(), state)
+    except (BackendError, DataError) as error:
+        raise type(error)(f'{path}: {error}') from error
+    encoder.load_state_dict(state)
+
+
 def check_state(config: NetworkConfig, state: Mapping[str, Tensor]) -> None:
     """
     Refuse weights that do not fit a network.
@@ -160,10 +184,15 @@ def check_state(config: NetworkConfig, state: Mapping[str, Tensor]) -> None:
     """
     with torch.device('meta'):
         expected = build_network(config).state_dict()
+    _check_tensors(expected, state)
+
+
+def _check_tensors(expected: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
     missing, unexpected = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
     if missing or unexpected:
         raise BackendError(
-            f'weights of a {config.architecture}: {_listed("missing", missing)}, {_listed("unexpected", unexpected)}'
+            f'weights: found {_listed("missing", missing)}, {_listed("unexpected", unexpected)}, '
+            f'expected the {len(expected)} tensors of this network'
         )
     for name, wanted in expected.items():
         found = state[name]

@@ -62,12 +62,11 @@ def read_torch_file(path: Path) -> TorchFile:
     """
     try:
         size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise DataError(f'found {size} bytes, expected at most {MAX_BYTES}')
-        with path.open('rb') as stream:
-            is_zip = stream.read(len(_ZIP_MAGIC)) == _ZIP_MAGIC
-            stream.seek(0)
-            return _read_zip(stream) if is_zip else _read_legacy(stream)
+        if size > MAX_BYTES or not path.is_file():
+            raise DataError(f'found {size} bytes, expected a file of at most {MAX_BYTES}')
+        # From memory: a file object would set aside as many bytes as a broken length asks for.
+        data = path.read_bytes()
+        return (_read_zip if data.startswith(_ZIP_MAGIC) else _read_legacy)(io.BytesIO(data))
     except DataError as error:
         raise DataError(f'{path}: {error}') from error
     except OSError as error:

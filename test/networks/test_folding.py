@@ -1,0 +1,32 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+import pytest
+import torch
+from torch import nn
+
+from kp2d_ros.networks.build import build_network
+from kp2d_ros.networks.config import NetworkConfig
+from kp2d_ros.networks.folding import fold_batch_norms
+
+SIZES = {'channels': (4, 6, 8, 10), 'head_channels': 12, 'upsample_channels': 5, 'tail_channels': 7}
+
+
+@pytest.mark.parametrize('values', [{}, {'do_upsample': False}, {'architecture': 'resnet18'}], ids=str)
+@torch.no_grad()
+def test_folded_network_has_the_same_outputs_and_no_batch_norm(values):
+    torch.manual_seed(0)
+    network = build_network(NetworkConfig(**SIZES | values))
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_mean, -0.5, 0.5)
+            nn.init.uniform_(module.running_var, 0.1, 2)
+            nn.init.uniform_(module.weight, -1, 2)
+            nn.init.uniform_(module.bias, -0.5, 0.5)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    folded = fold_batch_norms(network)
+    image = torch.rand(2, 3, 64, 64)
+    for found, expected in zip(folded(image), network.eval()(image), strict=True):
+        assert torch.allclose(found, expected, atol=1e-4)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    assert not any(parameter.requires_grad for parameter in folded.parameters())
+    assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())

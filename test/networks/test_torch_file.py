@@ -1,0 +1,199 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+import io
+import os
+import pickle
+import zipfile
+from argparse import Namespace
+
+import numpy as np
+import pytest
+import torch
+
+from kp2d_ros.core.errors import DataError
+from kp2d_ros.networks import torch_file
+from kp2d_ros.networks.torch_file import read_torch_file
+
+FORMATS = pytest.mark.parametrize('zipped', [True, False], ids=['zip', 'before torch 1.6'])
+
+
+class Command:
+    """
+    Pickles into a call of the shell.
+    """
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.system, (f'touch {self.path}',)
+
+
+def save(path, content, zipped=True):
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    return path
+
+
+def zip_with(path, pickled, compression=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(path, 'w', compression) as archive:
+        archive.writestr('archive/data.pkl', pickled)
+    return path
+
+
+@FORMATS
+def test_every_type_and_view_is_read_as_torch_reads_it(tmp_path, zipped):
+    base = torch.arange(24).reshape(4, 6)
+    state = {
+        'double': torch.rand(2, 3, dtype=torch.float64),
+        'half': torch.rand(3).half(),
+        'bfloat16': torch.rand(3).bfloat16(),
+        'long': base,
+        'shared view': base[1:, ::2],
+        'transposed': base.T,
+        'scalar': torch.tensor(3.5),
+        'bool': torch.tensor([True, False]),
+        'empty': torch.empty(0, 3),
+        'int8': torch.tensor([-1, 2], dtype=torch.int8),
+        'parameter': torch.nn.Parameter(torch.rand(2)),
+    }
+    found = read_torch_file(save(tmp_path / 'a.pth', state, zipped))
+    assert found.config == {}
+    assert found.state.keys() == state.keys()
+    for name, tensor in state.items():
+        assert found.state[name].dtype == tensor.dtype
+        assert torch.equal(found.state[name], tensor.detach())
+
+
+@FORMATS
+@pytest.mark.parametrize('protocol', [2, 3, 4, 5])
+def test_settings_are_read_for_every_pickle_protocol(tmp_path, zipped, protocol):
+    config = {'a': [1, 2.5, True, None, -7, 2**40], 'b': {'c': ('x', (), 'ü' * 300)}, 's': {'only'}}
+    torch.save(
+        {'state_dict': {'w': torch.ones(1)}, 'config': config},
+        tmp_path / 'a.pth',
+        pickle_protocol=protocol,
+        _use_new_zipfile_serialization=zipped,
+    )
+    assert read_torch_file(tmp_path / 'a.pth').config == config | {'s': ['only']}
+
+
+@FORMATS
+@pytest.mark.parametrize('place', ['weights', 'settings', 'whole'])
+def test_code_in_a_file_is_refused_and_not_run(tmp_path, zipped, place):
+    victim = tmp_path / 'victim'
+    content = {
+        'weights': {'state_dict': {'w': Command(victim)}},
+        'settings': {'state_dict': {'w': torch.ones(1)}, 'config': {'x': [Command(victim)]}},
+        'whole': Command(victim),
+    }[place]
+    path = save(tmp_path / 'a.ckpt', content, zipped)
+    with pytest.raises(DataError, match=r'a\.ckpt: pickle: found a call of \w+\.system'):
+        read_torch_file(path)
+    assert not victim.exists()
+
+
+@FORMATS
+@pytest.mark.parametrize('thing', [Namespace(a=1), np.float64(1), torch.nn.Linear(1, 1), print], ids=str)
+def test_things_that_are_no_data_are_refused(tmp_path, zipped, thing):
+    path = save(tmp_path / 'a.ckpt', {'state_dict': {'w': torch.ones(1)}, 'config': {'x': thing, 'y': {}}}, zipped)
+    try:
+        found = read_torch_file(path)
+    except DataError:
+        return
+    assert not callable(found.config['x'])  # a name alone stays text
+
+
+@pytest.mark.parametrize(
+    'pickled',
+    [
+        b'\x80\x02cos\nsystem\nU\x02lsR.',  # call without a tuple
+        b'\x80\x02cbuiltins\neval\nX\x01\x00\x00\x001\x85R.',
+        b'(i__builtin__\neval\n.',  # INST
+        b'\x80\x02ccollections\nOrderedDict\n)R}X\x08\x00\x00\x00__dict__}sb0.',  # attributes
+        b'\x80\x02ccollections\nOrderedDict\n}b.',  # attributes of a class
+        b'\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x02ls\x85R.',
+        b'\x82\x01.',  # EXT1
+        b'Pkey\n.',  # a reference by text
+        b'\x80\x02]q\x00h\x01.',  # a memo that is not there
+        b'\x80\x02t.',
+        b'.',
+        b'',
+        b'\x80\x02}',
+        b'\x80\x02}]K\x01s.',  # a list as a key
+        b'\x80\x02KK\x85Q.',
+    ],
+)
+def test_broken_and_foreign_pickles_are_refused(tmp_path, pickled):
+    with pytest.raises(DataError, match=r'a\.pth: '):
+        read_torch_file(zip_with(tmp_path / 'a.pth', pickled))
+    (tmp_path / 'a.pth').write_bytes(pickled)
+    with pytest.raises(DataError, match=r'a\.pth: '):
+        read_torch_file(tmp_path / 'a.pth')
+
+
+def test_small_files_cannot_ask_for_much_memory_or_time(tmp_path):
+    nested = ()
+    for _ in range(60):
+        nested = (nested, nested)  # hashing it would take 2**60 steps
+    plain = pickle.dumps(nested, 2)[:-1]
+    with pytest.raises(DataError, match='as a key'):
+        read_torch_file(zip_with(tmp_path / 'a.pth', b'\x80\x02}' + plain[2:] + b'K\x01s.'))
+    copies = b'\x80\x02]q\x00(' + b'K\x01' * 1000 + b'eq\x00' + b'cbuiltins\nset\nq\x010' + b'h\x01h\x00\x85R0' * 5000
+    copies = copies.replace(b'q\x010h\x01', b'q\x01h\x01', 1).replace(b'R0', b'R')
+    with pytest.raises(DataError, match='copies more'):
+        read_torch_file(zip_with(tmp_path / 'b.pth', copies + b'.'))
+    with pytest.raises(DataError, match='view outside of its storage'):
+        read_torch_file(save(tmp_path / 'c.pth', {'w': torch.zeros(1).expand(10**6, 10**6)}))
+    with pytest.raises(DataError, match='compressed, encrypted or oversized'):
+        read_torch_file(zip_with(tmp_path / 'd.pth', b'0' * 10**6, zipfile.ZIP_DEFLATED))
+
+
+def test_oversized_files_are_refused_unread(tmp_path):
+    with (tmp_path / 'a.pth').open('wb') as stream:
+        stream.truncate(torch_file.MAX_BYTES + 1)
+    with pytest.raises(DataError, match='expected a file of at most'):
+        read_torch_file(tmp_path / 'a.pth')
+
+
+def test_other_kinds_of_files_are_refused(tmp_path):
+    with pytest.raises(DataError, match='cannot be read'):
+        read_torch_file(tmp_path / 'missing.pth')
+    with pytest.raises(DataError, match='expected a file'):
+        read_torch_file(tmp_path)
+    (tmp_path / 'a.pth').write_bytes(pickle.dumps({'w': 1}, 2))
+    with pytest.raises(DataError, match='is neither a safetensors file nor'):
+        read_torch_file(tmp_path / 'a.pth')
+    with zipfile.ZipFile(tmp_path / 'b.pth', 'w') as archive:
+        archive.writestr('word/document.xml', 'text')
+    with pytest.raises(DataError, match=r'0 data\.pkl'):
+        read_torch_file(tmp_path / 'b.pth')
+    for content in ({}, [1], {'state_dict': 3}, {'epoch': 3}, {3: torch.zeros(1)}):
+        with pytest.raises(DataError, match='found'):
+            read_torch_file(save(tmp_path / 'c.pth', content))
+
+
+@FORMATS
+def test_every_truncation_gives_one_clear_error(tmp_path, zipped):
+    path = save(tmp_path / 'a.pth', {'w': torch.rand(20), 'v': torch.rand(30)}, zipped)
+    data = path.read_bytes()
+    for length in range(0, len(data) - 1, max(1, len(data) // 97)):
+        path.write_bytes(data[:length])
+        with pytest.raises(DataError, match=r'a\.pth: '):
+            read_torch_file(path)
+
+
+@FORMATS
+def test_damaged_files_never_give_another_error(tmp_path, rng, zipped):
+    stream = io.BytesIO()
+    torch.save({'state_dict': {'w': torch.rand(5)}, 'config': {'a': 1}}, stream, _use_new_zipfile_serialization=zipped)
+    refused = 0
+    for _ in range(300):
+        data = bytearray(stream.getvalue())
+        for place in rng.integers(0, len(data), 3):
+            data[place] = rng.integers(256)
+        (tmp_path / 'a.pth').write_bytes(data)
+        try:
+            read_torch_file(tmp_path / 'a.pth')
+        except DataError:
+            refused += 1
+    assert refused > 50
