@@ -1,0 +1,87 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+One process of many, as torchrun starts them; a plain start is one process of one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed
+
+from kp2d_ros.core.errors import BackendError
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """
+    Which of how many processes this is, and the device that it trains on.
+    """
+
+    rank: int
+    world_size: int
+    device: torch.device
+
+    @property
+    def is_first(self) -> bool:
+        """
+        Whether this process writes the files.
+        """
+        return self.rank == 0
+
+
+@contextmanager
+def training_process(device_name: str) -> Iterator[Process]:
+    """
+    Join the other processes if torchrun started this one (environment variables RANK, WORLD_SIZE, LOCAL_RANK).
+
+    :param device_name: ``auto`` takes the CUDA device of the local rank, or the CPU where there is none.
+    :raises BackendError: if the device is not there.
+    """
+    world_size = int(os.environ.get('WORLD_SIZE', '1'))
+    local_rank = int(os.environ.get('LOCAL_RANK', '0'))
+    device = pick_device(device_name, local_rank)
+    if world_size == 1:
+        yield Process(0, 1, device)
+        return
+    torch.distributed.init_process_group('nccl' if device.type == 'cuda' else 'gloo')
+    try:
+        yield Process(torch.distributed.get_rank(), world_size, device)
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def pick_device(name: str, local_rank: int = 0) -> torch.device:
+    """
+    The device of a name; ``auto`` and ``cuda`` mean the CUDA device of this rank.
+
+    :raises BackendError: if there is no such device.
+    """
+    if name == 'auto':
+        name = 'cuda' if torch.cuda.is_available() else 'cpu'
+    if name == 'cuda':
+        name = f'cuda:{local_rank}'
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise BackendError(f'device: found {name!r}, expected auto, cpu, cuda or cuda:N') from error
+    if device.type == 'cuda' and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        raise BackendError(f'device: found {name!r}, expected one of the {count} CUDA devices that torch sees, or cpu')
+    return device
+
+
+def any_process(flag: bool, process: Process) -> bool:
+    """
+    Whether the flag is up in one of the processes; all of them get the same answer.
+    """
+    if process.world_size == 1:
+        return flag
+    raised = torch.tensor(int(flag), device=process.device)
+    torch.distributed.all_reduce(raised, op=torch.distributed.ReduceOp.MAX)
+    return bool(raised)

@@ -1,0 +1,107 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+IO-Net's loss (KP2D, eq. 8): classify the matches of the lowest-scored points, and through them shape descriptors.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from kp2d_ros.training.config import InlierLossConfig
+from kp2d_ros.training.reductions import descriptor_distance, global_sum, masked_mean
+
+
+class InlierPairs(NamedTuple):
+    """
+    The input of IO-Net and its truth.
+
+    :ivar features: (B, K, 5): x, y of the source, x, y of the target, both normalised to [-1, 1], and the descriptor
+        distance; the gradient reaches positions and descriptors.
+    :ivar error_px: (B, K) distance of the warped source point from the target point, no gradient.
+    """
+
+    features: Tensor
+    error_px: Tensor
+
+
+class PointSet(NamedTuple):
+    """
+    Points of one view for IO-Net.
+
+    :ivar score: (B, N); :ivar normalised_xy: (B, N, 2) in [-1, 1]; :ivar descriptors: (B, N, D) unit norm;
+    :ivar target_xy: (B, N, 2) the point in target pixels.
+    """
+
+    score: Tensor
+    normalised_xy: Tensor
+    descriptors: Tensor
+    target_xy: Tensor
+
+    def take(self, index: Tensor) -> PointSet:
+        """
+        The rows of an index (B, K).
+        """
+        return PointSet(*(_rows(field, index) for field in self))
+
+
+def _rows(field: Tensor, index: Tensor) -> Tensor:
+    if field.dim() == 2:
+        return field.gather(1, index)
+    return field.gather(1, index.unsqueeze(-1).expand(-1, -1, field.shape[-1]))
+
+
+def _lowest(score: Tensor, count: int) -> Tensor:
+    """
+    Index (B, K) of the K lowest scores, in raster order.
+    """
+    return score.topk(min(count, score.shape[1]), dim=1, largest=False).indices.sort(dim=1).values
+
+
+def inlier_pairs(source: PointSet, target: PointSet, config: InlierLossConfig) -> InlierPairs:
+    """
+    Descriptor matches of the lowest-scored points, as IO-Net sees them.
+
+    ``separate`` (public code): the K lowest of the source against the K lowest of the target. ``pairs`` (paper): every
+    source point with its nearest target descriptor, then the K pairs of the lowest summed score.
+    """
+    if config.selection == 'separate':
+        source, target = (view.take(_lowest(view.score.detach(), config.pair_count)) for view in (source, target))
+    similarity = source.descriptors @ target.descriptors.transpose(1, 2)
+    best, index = similarity.max(dim=-1)
+    partner = target.take(index)
+    features = torch.cat([source.normalised_xy, partner.normalised_xy, descriptor_distance(best).unsqueeze(-1)], dim=-1)
+    error_px = (source.target_xy - partner.target_xy).detach().norm(dim=-1)
+    if config.selection == 'pairs':
+        lowest = _lowest((source.score + partner.score).detach(), config.pair_count)
+        features = _rows(features, lowest)
+        error_px = _rows(error_px, lowest)
+    return InlierPairs(features, error_px)
+
+
+def inlier_loss(logits: Tensor, error_px: Tensor, config: InlierLossConfig) -> Tensor:
+    """
+    Loss of IO-Net's raw output (B, K) against the truth; 0 while the batch has too few inliers to learn from.
+
+    ``regression``: squared difference from +1 (inlier) and -1 (KP2D). ``balanced_bce``: binary cross entropy with the
+    two classes weighing the same (Yi et al., 2018). ``sampling``: cross entropy between the softmax over the pairs of
+    an image and the uniform distribution over its inliers (NG-RANSAC's initialisation, Brachmann and Rother, 2019).
+    """
+    inlier = error_px < config.threshold_px
+    enough = (global_sum(inlier.float()).detach() > config.minimum_inliers).to(logits.dtype)
+    everywhere = torch.ones_like(inlier)
+    if config.type == 'regression':
+        sign = 1.0 if config.inlier_target_positive else -1.0
+        terms = (logits - torch.where(inlier, sign, -sign)).square()
+        loss = config.factor * (masked_mean(terms, everywhere) if config.reduction == 'mean' else global_sum(terms))
+    elif config.type == 'balanced_bce':
+        terms = torch.nn.functional.binary_cross_entropy_with_logits(logits, inlier.to(logits.dtype), reduction='none')
+        loss = 0.5 * (masked_mean(terms, inlier) + masked_mean(terms, ~inlier))
+    else:
+        truth = inlier / inlier.sum(dim=-1, keepdim=True).clamp(min=1)
+        terms = -(truth * logits.log_softmax(dim=-1)).sum(dim=-1)
+        loss = masked_mean(terms, inlier.any(dim=-1))
+    return enough * loss

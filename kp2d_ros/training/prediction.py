@@ -1,0 +1,43 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+What a network in training says about a batch of images, as keypoints that the metrics understand.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kp2d_ros.core.records import Float64Array, Keypoints
+from kp2d_ros.networks.cells import points_from_map, sample_descriptors
+from kp2d_ros.networks.maps import KeypointMaps
+from kp2d_ros.networks.network import KeypointNetwork
+
+
+@torch.no_grad()
+def predict_keypoints(network: KeypointNetwork, images: Tensor) -> list[Keypoints]:
+    """
+    All usable cells (score above 0) of each image of a batch (B, C, H, W) in [0, 1], best first.
+    """
+    height, width = images.shape[-2:]
+    maps: KeypointMaps = network(images)
+    xy = points_from_map(maps.xy)
+    descriptors = sample_descriptors(maps.descriptors, xy, width, height)
+    predictions = []
+    for score, points, described in zip(maps.score.flatten(1), xy, descriptors, strict=True):
+        order = torch.argsort(score, descending=True, stable=True)
+        order = order[score[order] > 0]
+        predictions.append(Keypoints(*(t[order].float().cpu().numpy() for t in (points, score, described))))
+    return predictions
+
+
+def pixel_homography(normalised: Tensor, width: int, height: int) -> Float64Array:
+    """
+    A (3, 3) homography between normalised coordinates as one between pixels of images of this size.
+    """
+    half = np.array([(width - 1) / 2, (height - 1) / 2, 1.0])
+    pixels_from_normalised = np.diag(half) @ np.array([[1.0, 0, 1], [0, 1, 1], [0, 0, 1]])
+    matrix = normalised.detach().cpu().double().numpy()
+    return np.asarray(pixels_from_normalised @ matrix @ np.linalg.inv(pixels_from_normalised))
