@@ -120,8 +120,8 @@ def sample_affines(config: AffineConfig, aspect: float, uniforms: Float64Array) 
     scale = 1 + config.scale_amplitude * spread[:, 3]
     cos, sin = np.cos(angle) / scale, np.sin(angle) / scale
     matrix = np.zeros((len(uniforms), 3, 3))
-    matrix[:, 0, 0], matrix[:, 0, 1] = flip_x * cos, -flip_x * sin * aspect
-    matrix[:, 1, 0], matrix[:, 1, 1] = flip_y * sin / aspect, flip_y * cos
+    matrix[:, 0, 0], matrix[:, 0, 1] = flip_x * cos, flip_x * sin * aspect
+    matrix[:, 1, 0], matrix[:, 1, 1] = -flip_y * sin / aspect, flip_y * cos
     matrix[:, :2, 2] = -np.einsum('bij,bj->bi', matrix[:, :2, :2], shift)
     matrix[:, 2, 2] = 1
     return matrix

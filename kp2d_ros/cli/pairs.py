@@ -1,0 +1,91 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+``kp2d pairs``: a contact sheet of training pairs, to look at the data before training on it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from kp2d_ros.cli.command import run_command
+from kp2d_ros.core.errors import ConfigError, DataError
+from kp2d_ros.core.settings import build, flatten, merge, parse_overrides
+from kp2d_ros.datasets.pair_loading import epoch_order
+from kp2d_ros.datasets.pairs import PAIR_PRESETS, PairConfig, PairMaker
+from kp2d_ros.datasets.photos import open_photos
+from kp2d_ros.evaluation.contact_sheet import draw_contact_sheet
+
+SUMMARY = 'draw a contact sheet of training pairs with their correspondences'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """
+    What the command takes.
+    """
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = 'settings and the defaults of the preset official_code:\n' + '\n'.join(
+        f'  {key}={_scalar(value)}\n      {info.description}' for key, value, info in flatten(PairConfig())
+    )
+    parser.add_argument(
+        '--data', action='append', required=True, type=Path, metavar='PATH', help='folder, tar file or bag; repeatable'
+    )
+    parser.add_argument('--out', required=True, type=Path, metavar='FILE', help='the picture to write, .png or .jpg')
+    parser.add_argument('--preset', choices=list(PAIR_PRESETS), default='official_code', help='(default: %(default)s)')
+    parser.add_argument('--count', type=int, default=6, metavar='N', help='number of pairs (default: %(default)s)')
+    parser.add_argument('--seed', type=int, default=0, metavar='N', help='of the random stream (default: %(default)s)')
+    parser.add_argument('--epoch', type=int, default=0, metavar='N', help='of the random stream (default: %(default)s)')
+    parser.add_argument('settings', nargs='*', metavar='key=value', help='settings over those of the preset, see below')
+
+
+def run(args: argparse.Namespace) -> int:
+    """
+    Make the pairs, write the picture, say where it is.
+    """
+    if args.count < 1 or min(args.seed, args.epoch) < 0:
+        raise ConfigError(
+            'found a count below 1, or a seed or epoch below 0; expected --count 1, --seed 0, ... or more'
+        )
+    config = build(PairConfig, merge(PAIR_PRESETS[args.preset], parse_overrides(args.settings)))
+    photos = open_photos(args.data, config.photos, config.height, config.width)
+    maker = PairMaker(photos, config, args.seed)
+    indices = epoch_order(photos, args.seed, args.epoch)[: args.count]
+    names = photos.take(indices % len(photos)).names
+    labels = [f'{index}: {Path(name).name}' for index, name in zip(indices.tolist(), names, strict=True)]
+    _write(args.out, draw_contact_sheet(maker.make(indices, args.epoch), labels))
+    print(f'{len(indices)} pairs of {len(photos)} photographs ({photos.skipped}): {args.out}')
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """
+    The exit status of the command.
+    """
+    return run_command('kp2d pairs', SUMMARY, add_arguments, run, argv)
+
+
+def _scalar(value: object) -> object:
+    return str(list(value)).replace(' ', '') if isinstance(value, tuple) else value
+
+
+def _write(path: Path, picture: np.ndarray) -> None:
+    try:
+        encodable, content = cv2.imencode(path.suffix or '.png', cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    except cv2.error:
+        encodable = False
+    if not encodable:
+        raise DataError(f'{path}: cannot write pictures of this kind, expected a name that ends in .png or .jpg')
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.tobytes())
+    except OSError as error:
+        raise DataError(f'{path}: cannot be written: {error.strerror}') from error
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())
