@@ -6,9 +6,11 @@ Quality of service: what the node asks for, matched to what the publishers offer
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
+from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, LivelinessPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
 
 _OUTPUT_DEPTH = 10
 _REPLAY_OUTPUT_DEPTH = 1000  # a recorder that falls behind for a moment loses nothing
@@ -90,3 +92,24 @@ def describe_qos(profile: QoSProfile) -> str:
     The policies that decide whether two sides fit, ``best_effort, volatile``.
     """
     return f'{profile.reliability.name.lower()}, {profile.durability.name.lower()}'
+
+
+def is_overridden(topic: str, side: str, overrides: Collection[str]) -> bool:
+    """
+    Whether the user overrides a policy of a topic (its full name) on the ``subscription`` or ``publisher`` side.
+    """
+    return any(name.startswith(f'qos_overrides.{topic}.{side}.') for name in overrides)
+
+
+def overriding_options(
+    node: Node, topic: str, side: str, overrides: Collection[str]
+) -> QoSOverridingOptions | None:
+    """
+    Options that let the user override policies; None where the parameters exist but are none of the user's.
+
+    rclpy declares them with what was asked for at first and would put that in the place of what is asked for now.
+    """
+    declared = node.has_parameter(f'qos_overrides.{topic}.{side}.reliability')
+    if declared and not is_overridden(topic, side, overrides):
+        return None
+    return QoSOverridingOptions.with_default_policies()

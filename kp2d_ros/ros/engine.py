@@ -1,0 +1,134 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The running extractor and frontend, which other threads may change between two frames.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from kp2d_ros.core.records import Frame, FrontendResult, ImageArray, Keypoints
+from kp2d_ros.inference.extractor import Extractor, ExtractorInfo
+from kp2d_ros.inference.pipeline import PipelineConfig
+from kp2d_ros.odometry.frontend import Frontend
+
+
+class Engine:
+    """
+    One extractor and one frontend. :meth:`process` is called by one thread, everything else by any.
+    """
+
+    def __init__(self, extractor: Extractor, config: PipelineConfig) -> None:
+        self._extractor = extractor
+        self._frontend = Frontend(self._extract, config)
+        self._changes: list[Callable[[], None]] = []
+        self._lock = threading.Lock()
+        self._next_track = self._next_segment = 0  # one more than any number that went out
+        self._first_track = self._first_segment = 0  # what the frontend's own 0 stands for
+        self._began_anew = False
+
+    @property
+    def info(self) -> ExtractorInfo:
+        """
+        What makes the keypoints.
+        """
+        return self._extractor.info
+
+    @property
+    def extractor(self) -> Extractor:
+        """
+        What makes the keypoints now.
+        """
+        return self._extractor
+
+    @property
+    def began_anew(self) -> bool:
+        """
+        Whether the last frame was the first one after :meth:`restart` or :meth:`reset`.
+        """
+        return self._began_anew
+
+    def reconfigure(self, config: PipelineConfig) -> None:
+        """
+        Use other settings from the next frame on; nothing is forgotten.
+        """
+        self._change_later(lambda: self._reconfigure(config))
+
+    def exchange(self, extractor: Extractor) -> None:
+        """
+        Use another extractor from the next frame on; its descriptors compare with none from before.
+        """
+        self._change_later(lambda: self._exchange(extractor))
+
+    def restart(self) -> None:
+        """
+        Begin anew with the next frame: time did as well. Tracks and segments are numbered on.
+        """
+        self._change_later(self._restart)
+
+    def reset(self) -> None:
+        """
+        Begin anew with the next frame, tracks and segments from 0.
+        """
+        self._change_later(self._reset)
+
+    def process(self, frame: Frame) -> FrontendResult:
+        """
+        The result of one frame, after the changes that were asked for.
+        """
+        with self._lock:
+            changes, self._changes = self._changes, []
+        self._began_anew = False
+        for change in changes:
+            change()
+        return self._numbered_on(self._frontend.process(frame))
+
+    def _change_later(self, change: Callable[[], None]) -> None:
+        with self._lock:
+            self._changes.append(change)
+
+    def _extract(self, image: ImageArray) -> Keypoints:
+        return self._extractor.extract(image)
+
+    def _reconfigure(self, config: PipelineConfig) -> None:
+        model_id = self._extractor.info.model_id
+        self._extractor = self._extractor.reconfigured(config.extractor)
+        self._frontend.configure(config)
+        if self._extractor.info.model_id != model_id:
+            self._forget()
+
+    def _exchange(self, extractor: Extractor) -> None:
+        self._extractor = extractor
+        self._forget()
+
+    def _restart(self) -> None:
+        self._forget()
+        self._began_anew = True
+
+    def _forget(self) -> None:
+        self._frontend.reset()
+        self._first_track, self._first_segment = self._next_track, self._next_segment
+
+    def _reset(self) -> None:
+        self._frontend.reset()
+        self._began_anew = True
+        self._first_track = self._first_segment = self._next_track = self._next_segment = 0
+
+    def _numbered_on(self, result: FrontendResult) -> FrontendResult:
+        """
+        The result with numbers of tracks and segments that were not used before.
+        """
+        segment = result.scale_segment + self._first_segment
+        self._next_segment = max(self._next_segment, segment + 1)
+        tracks = result.track_ids + np.uint32(self._first_track)
+        if len(tracks):
+            self._next_track = max(self._next_track, int(tracks.max()) + 1)
+        if self._first_track == self._first_segment == 0:
+            return result
+        pose = result.pose and replace(result.pose, scale_segment=segment)
+        return replace(result, track_ids=tracks, scale_segment=segment, pose=pose)
