@@ -7,11 +7,17 @@ The frontend over a whole sequence: every frame, in order, as fast as it goes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import islice
+from pathlib import Path
 from time import perf_counter
 from typing import Protocol
 
 from kp2d_ros.core.records import Frame, FrontendResult
+from kp2d_ros.datasets.sequence import SequenceReader
 from kp2d_ros.evaluation.records import FrameRecord
+from kp2d_ros.evaluation.report import RunInfo, RunReport, make_report, write_report
+
+Observer = Callable[[Frame, FrontendResult], None]
 
 
 class FrameProcessor(Protocol):
@@ -34,7 +40,7 @@ def _ignore(frame: Frame, result: FrontendResult) -> None:
 def run_sequence(
     frames: Iterable[Frame],
     frontend: FrameProcessor,
-    observe: Callable[[Frame, FrontendResult], None] = _ignore,
+    observe: Observer = _ignore,
 ) -> list[FrameRecord]:
     """
     Hand every frame to the frontend and keep what :class:`FrameRecord` keeps; the images are not held.
@@ -55,3 +61,25 @@ def run_sequence(
         observe(frame, result)
         before = perf_counter()
     return records
+
+
+def replay_offline(
+    sequence: SequenceReader,
+    frontend: FrameProcessor,
+    info: RunInfo,
+    folder: Path,
+    max_frames: int | None = None,
+    observe: Observer = _ignore,
+) -> RunReport:
+    """
+    Run the frontend over a sequence, score it where ground truth is there, and write ``trajectory.txt``, ``run.json``.
+
+    Two runs with the same settings write the same trajectory, bit by bit.
+
+    :param max_frames: stop after so many; None: all.
+    :raises Kp2dError: if the sequence cannot be read or the folder not be written.
+    """
+    frames = run_sequence(islice(sequence, max_frames), frontend, observe)
+    report = make_report(info, frames, sequence.ground_truth)
+    write_report(report, folder)
+    return report

@@ -1,0 +1,94 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+``kp2d replay``: the frontend over a bag or a dataset folder, offline: every image, as fast as it goes.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from kp2d_ros.cli.command import run_command
+
+SUMMARY = 'Run the frontend offline over a bag or a dataset folder; write trajectory.txt (TUM format) and run.json.'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """
+    The options of the command.
+    """
+    parser.add_argument(
+        'source', type=Path, help='bag (rosbag2 mcap or sqlite3, ROS 1), or folder of KITTI, EuRoC, TUM RGB-D or images'
+    )
+    parser.add_argument('settings', nargs='*', metavar='KEY=VALUE', help='settings, for instance matching.ratio=0.8')
+    parser.add_argument('--out', type=Path, default=Path('replay_output'), metavar='DIR', help='default: %(default)s')
+    parser.add_argument('--extractor', metavar='NAME', help='short for extractor.name=NAME: sift, orb or kp2d')
+    parser.add_argument('--config', type=Path, metavar='YAML', help='file of settings, plain or of ROS parameters')
+    parser.add_argument('--max-frames', type=int, metavar='N', help='stop after so many images')
+    parser.add_argument('--plot', action='store_true', help='draw trajectory.png as well')
+    parser.add_argument('--quiet', action='store_true', help='no progress bar')
+    source = parser.add_argument_group('what to read')
+    source.add_argument('--image-topic', metavar='TOPIC', help='images of a bag; default: the only ones')
+    source.add_argument('--camera-info-topic', metavar='TOPIC', help='default: camera_info beside the images')
+    source.add_argument('--ground-truth-topic', metavar='TOPIC', help='true poses in a bag; default: none')
+    source.add_argument('--camera', type=int, metavar='N', help='camera of KITTI or EuRoC; default: the left one')
+    source.add_argument('--calibration', type=Path, metavar='YAML', help='camera YAML in place of the recorded one')
+
+
+def run(args: argparse.Namespace) -> int:
+    """
+    Read, process, write, and print what came out.
+
+    :raises Kp2dError: if the settings, the source or the folder cannot be used.
+    """
+    # Imported here: --help needs none of it.
+    from tqdm import tqdm
+
+    from kp2d_ros.core.settings import flatten
+    from kp2d_ros.datasets.sequence import open_sequence
+    from kp2d_ros.evaluation.report import RunInfo, format_summary
+    from kp2d_ros.evaluation.runner import replay_offline
+    from kp2d_ros.inference.pipeline import build_extractor, build_frontend, load_pipeline_config
+
+    overrides = [f'extractor.name={args.extractor}'] if args.extractor else []
+    config = load_pipeline_config(args.config, [*overrides, *args.settings])
+    sequence = open_sequence(
+        args.source,
+        image_topic=args.image_topic,
+        camera_info_topic=args.camera_info_topic,
+        ground_truth_topic=args.ground_truth_topic,
+        camera=args.camera,
+        calibration=args.calibration,
+    )
+    extractor = build_extractor(config.extractor)
+    info = RunInfo(
+        source=sequence.name,
+        model_id=extractor.info.model_id,
+        backend=extractor.info.backend,
+        device=extractor.info.device,
+        settings={name: value for name, value, _ in flatten(config)},
+    )
+    frontend = build_frontend(config, extractor)
+    count = len(sequence) if args.max_frames is None else min(args.max_frames, len(sequence))
+    with tqdm(total=count, unit='image', disable=True if args.quiet else None, leave=False) as bar:
+        report = replay_offline(sequence, frontend, info, args.out, args.max_frames, lambda frame, result: bar.update())
+    print(format_summary(report))
+    if args.plot:
+        from kp2d_ros.evaluation.plot import draw_run
+
+        draw_run(report, args.out / 'trajectory.png')
+    print(f'  written     {args.out}/trajectory.txt, run.json' + (', trajectory.png' if args.plot else ''))
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """
+    The exit status of ``kp2d replay``.
+    """
+    return run_command('kp2d replay', SUMMARY, add_arguments, run, argv)
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

@@ -1,0 +1,60 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from kp2d_ros.cli import main as command_line
+from kp2d_ros.cli.main import COMMANDS, Command, main
+from kp2d_ros.core.resources import read_version
+
+
+def test_every_command_is_listed_without_importing_any(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    shown = capsys.readouterr().out
+    for name, command in COMMANDS.items():
+        assert f'  {name}' in shown and command.summary in shown
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(['--version']) == 0
+    assert capsys.readouterr().out == f'kp2d_ros {read_version()}\n'
+
+
+def test_an_unknown_command_is_refused_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_status:
+        main(['repaly'])
+    assert exit_status.value.code == 2
+    assert 'replay' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('name', COMMANDS)
+def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_status:
+        main([name, '--help'])
+    assert exit_status.value.code == 0
+    assert f'usage: kp2d {name}' in capsys.readouterr().out
+
+
+def test_a_missing_package_concerns_its_command_only(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = Command('no_such_package.command', 'needs something', 'bags')
+    monkeypatch.setattr(command_line, 'COMMANDS', {**COMMANDS, 'broken': broken})
+    assert main(['broken']) == 1
+    error = capsys.readouterr().err
+    assert 'kp2d broken needs the Python module no_such_package' in error
+    assert "pip install 'kp2d_ros[bags]'" in error
+    assert main(['--version']) == 0
+
+
+def test_starting_imports_no_heavy_package() -> None:
+    code = (
+        'import sys; from kp2d_ros.cli.main import main; main([]); '
+        "print(sorted({'cv2', 'torch', 'evo', 'matplotlib', 'rosbags', 'onnx', 'numpy'} & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True, timeout=60)
+    assert found.stdout.splitlines()[-1] == '[]'
