@@ -16,10 +16,10 @@ import numpy as np
 from kp2d_ros.cli.command import run_command
 from kp2d_ros.core.errors import ConfigError, DataError
 from kp2d_ros.core.settings import build, flatten, merge, parse_overrides
+from kp2d_ros.datasets.contact_sheet import draw_contact_sheet
 from kp2d_ros.datasets.pair_loading import epoch_order
 from kp2d_ros.datasets.pairs import PAIR_PRESETS, PairConfig, PairMaker
 from kp2d_ros.datasets.photos import open_photos
-from kp2d_ros.training.contact_sheet import draw_contact_sheet
 
 SUMMARY = 'draw a contact sheet of training pairs with their correspondences'
 

@@ -7,8 +7,8 @@ The contact sheet marks the same spot of the scene in both views.
 import numpy as np
 import torch
 
+from kp2d_ros.datasets.contact_sheet import draw_contact_sheet
 from kp2d_ros.datasets.pairs import PairBatch
-from kp2d_ros.training.contact_sheet import draw_contact_sheet
 
 HEIGHT, WIDTH = 181, 241  # the points fall on whole pixels
 PANEL, TOP = WIDTH + 4, 18

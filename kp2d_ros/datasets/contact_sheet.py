@@ -10,12 +10,11 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-import torch
+import numpy.typing as npt
 
 from kp2d_ros.core.records import BoolArray, Float64Array, ImageArray
 from kp2d_ros.datasets.homography import CORNERS, transform_points
-from kp2d_ros.datasets.pairs import PairBatch, view_photographs
-from kp2d_ros.networks.cells import inside_image, pixels_from_normalised
+from kp2d_ros.datasets.pairs import PairBatch
 
 _POINTS = (5, 4)  # per row and column of S
 _TILES = 4  # of the chessboard, along the shorter side
@@ -38,31 +37,33 @@ def draw_contact_sheet(batch: PairBatch, labels: Sequence[str]) -> ImageArray:
 
     :param labels: one for each pair.
     """
-    pairs = batch.to(torch.device('cpu'))
-    matrices = pairs.target_from_source.double().numpy()
+    matrices = batch.target_from_source.double().cpu().numpy()
+    sources, targets = (_pictures(v.cpu().numpy()) for v in (batch.source, batch.target))
+    source_valid, target_valid = (v[:, 0].cpu().numpy() for v in (batch.source_valid, batch.target_valid))
     rows = []
     for i, label in enumerate(labels):
-        source = _picture(pairs.source[i], pairs.source_valid[i])
-        target = _picture(pairs.target[i], pairs.target_valid[i])
+        source, target = sources[i], targets[i]
+        source[~source_valid[i]] = target[~target_valid[i]] = _INVALID
         board = _chessboard(source, _resample(target, matrices[i]))
-        _mark_points(source, target, matrices[i], pairs.target_valid[i, 0].numpy())
+        _mark_points(source, target, matrices[i], target_valid[i])
         rows.append(_row([source, target, board], label))
     return np.concatenate(rows)
 
 
-def _picture(view: torch.Tensor, valid: torch.Tensor) -> ImageArray:
-    pixels = (view * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
-    pixels[~valid[0].numpy()] = _INVALID
-    return np.asarray(pixels)
+def _pictures(views: npt.NDArray[np.float32]) -> ImageArray:
+    return np.ascontiguousarray(np.rint(views * 255).transpose(0, 2, 3, 1), np.uint8)
 
 
 def _resample(target: ImageArray, target_from_source: Float64Array) -> ImageArray:
     """
-    The picture of T as S sees it.
+    The picture of T as S sees it: by OpenCV, apart from what made the pair.
     """
-    view = torch.from_numpy(target).permute(2, 0, 1)[None] / 255
-    seen, valid = view_photographs(view, target_from_source[None], (target.shape[0], target.shape[1]))
-    return _picture(seen[0], valid[0])
+    height, width = target.shape[:2]
+    y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing='ij')
+    normalised = transform_points(target_from_source[None], np.stack([x, y], axis=-1).reshape(1, -1, 2))[0]
+    xy = _pixels(normalised, target).astype(np.float32).reshape(height, width, 2)
+    xs, ys = (np.ascontiguousarray(xy[..., i]) for i in range(2))
+    return np.asarray(cv2.remap(target, xs, ys, cv2.INTER_LINEAR, borderValue=_INVALID), np.uint8)
 
 
 def _chessboard(first: ImageArray, second: ImageArray) -> ImageArray:
@@ -80,7 +81,7 @@ def _mark_points(source: ImageArray, target: ImageArray, target_from_source: Flo
     in_target = _pixels(transform_points(target_from_source[None], normalised[None])[0], target)
     outline = _pixels(transform_points(target_from_source[None], CORNERS[None])[0][[0, 1, 3, 2]], target)
     cv2.polylines(target, [_fixed_point(outline)], True, _OUTLINE, 1, cv2.LINE_AA, _SUBPIXEL_BITS)
-    visible = inside_image(torch.from_numpy(in_target), width, height).numpy()
+    visible = np.all((in_target >= 0) & (in_target <= (width - 1, height - 1)), axis=1)
     for number, (p, q) in enumerate(zip(in_source, in_target, strict=True)):
         if not (visible[number] and valid[round(q[1]), round(q[0])]):
             _ring(source, p, _UNSEEN)
@@ -91,7 +92,8 @@ def _mark_points(source: ImageArray, target: ImageArray, target_from_source: Flo
 
 
 def _pixels(normalised: Float64Array, image: ImageArray) -> Float64Array:
-    return np.asarray(pixels_from_normalised(torch.from_numpy(normalised), image.shape[1], image.shape[0]).numpy())
+    height, width = image.shape[:2]
+    return np.asarray((normalised + 1) / 2 * (width - 1, height - 1))
 
 
 def _fixed_point(xy: Float64Array) -> Float64Array:
