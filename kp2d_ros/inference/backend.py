@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from kp2d_ros.core.checks import check_image
+from kp2d_ros.core.errors import BackendError, ShapeError
 from kp2d_ros.core.records import Float32Array, ImageArray
 
 
@@ -73,3 +75,30 @@ class KeypointBackend(Protocol):
 
         :raises ShapeError: if the image is not such an image.
         """
+
+
+def check_network_image(image: ImageArray, size_multiple: int) -> None:
+    """
+    Refuse what is not a uint8 image, (H, W) gray or (H, W, 3) RGB, with both sides multiples of a number.
+
+    :raises ShapeError: if the type, the shape or the size differs.
+    """
+    check_image(image)
+    height, width = image.shape[:2]
+    if height % size_multiple or width % size_multiple:
+        raise ShapeError(
+            f'image: found {width}x{height} pixels, expected both sides to be multiples of {size_multiple}'
+        )
+
+
+def require_trained(model_id: str, is_trained: bool, allow_untrained: bool) -> None:
+    """
+    Refuse a network that was never trained, unless that is wanted.
+
+    :raises BackendError: if it was not trained.
+    """
+    if not is_trained and not allow_untrained:
+        raise BackendError(
+            f'model: found {model_id}, which was never trained: its keypoints mean nothing; expected a trained one, '
+            'or allow_untrained for tests and timing'
+        )

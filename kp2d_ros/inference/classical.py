@@ -34,6 +34,7 @@ _SIFT_HALF_SCORE = 0.05  # the response that scores 0.5: contrast after the DoG,
 _ORB_BYTES = 32
 _ORB_LEVELS = 8
 _ORB_FACTOR = 1.2
+_ORB_EDGE_PX = 31  # OpenCV finds no point nearer to the edge of a level, and fails on images that shrink to nothing
 _ORB_HALF_SCORE = 1e-3  # the Harris response that scores 0.5
 _ORB_REFINE_PX = 3  # half side of the window of the refinement, in pixels of the level that saw the point
 _ORB_REFINE_UNTIL = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_COUNT, 5, 0.01)
@@ -145,10 +146,11 @@ class _Orb:
 
     def __init__(self, config: ExtractorConfig) -> None:
         count = _POOL * config.max_keypoints
-        self._orb = cv2.ORB.create(nfeatures=count, scaleFactor=_ORB_FACTOR, nlevels=_ORB_LEVELS)
+        self._orb = cv2.ORB.create(count, _ORB_FACTOR, _ORB_LEVELS, _ORB_EDGE_PX)
 
     def detect(self, gray: ImageArray) -> _Candidates:
-        points, bits = self._orb.detectAndCompute(gray, None)
+        fits = min(gray.shape) > 2 * _ORB_EDGE_PX
+        points, bits = self._orb.detectAndCompute(gray, None) if fits else ((), None)
         if not points:
             return _nothing(np.empty((0, _ORB_BYTES), np.uint8))
         xy = np.array([p.pt for p in points], np.float32)

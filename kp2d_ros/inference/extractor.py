@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 from kp2d_ros.core.checks import check_image
 from kp2d_ros.core.records import ImageArray, Keypoints
 from kp2d_ros.core.settings import flatten, setting, validate
@@ -58,6 +60,7 @@ class ExtractorConfig:
     threads: int = setting(
         0, 'kp2d: threads of the network on a CPU; 0: as the runtime decides', minimum=0, maximum=1024
     )
+    compile: bool = setting(False, 'kp2d on torch: compile the network, in the first call with each image size')
     allow_untrained: bool = setting(False, 'kp2d: accept a network that was never trained (for tests and timing)')
 
     def __post_init__(self) -> None:
@@ -119,6 +122,13 @@ class Extractor(Protocol):
         """
         The same extractor under other settings; what :func:`needs_rebuild` asks for stays as it is.
         """
+
+
+def warm_up(extractor: Extractor, width: int, height: int) -> None:
+    """
+    Run an extractor once on noise, so that the first real image of this size does not wait for the runtime.
+    """
+    extractor.extract(np.random.default_rng(0).integers(0, 256, (height, width), dtype=np.uint8))
 
 
 class Kp2dExtractor:

@@ -1,0 +1,74 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+``kp2d export``: a network as an ONNX file, compared with torch before it is kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from kp2d_ros.cli.command import run_command
+from kp2d_ros.core.errors import ConfigError
+from kp2d_ros.inference.backend import require_trained
+from kp2d_ros.networks.config import PRESETS
+
+SUMMARY = 'Write a network as an ONNX file and compare the outputs of torch and ONNX Runtime.'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """
+    The options of the command.
+    """
+    parser.add_argument(
+        '--model',
+        required=True,
+        metavar='PATH|NAME',
+        help=f'checkpoint (.safetensors, or .ckpt of the public KP2D code), or an untrained {", ".join(PRESETS)}',
+    )
+    parser.add_argument('--out', required=True, type=Path, metavar='FILE', help='the file to write, NAME.onnx')
+    parser.add_argument('--height', type=int, default=0, help='image height of a file for one size; else any size')
+    parser.add_argument('--width', type=int, default=0, help='image width of a file for one size; else any size')
+    parser.add_argument('--allow-untrained', action='store_true', help='accept a network that was never trained')
+
+
+def run(args: argparse.Namespace) -> int:
+    """
+    Export, compare, and print what was written.
+
+    :raises Kp2dError: if the model cannot be loaded, the file not written, or the outputs differ.
+    """
+    # Seconds of imports that --help does not need.
+    from kp2d_ros.inference.export import export_onnx
+    from kp2d_ros.inference.weights import find_checkpoint
+
+    if args.out.suffix != '.onnx':
+        raise ConfigError(f'--out: found {str(args.out)!r}, expected a name that ends in .onnx')
+    checkpoint = find_checkpoint(args.model)
+    info = checkpoint.info
+    require_trained(info.model_id, info.is_trained, args.allow_untrained)
+    report = export_onnx(checkpoint, args.out, args.height, args.width)
+    sizes = f'{report.width}x{report.height}' if report.width else f'any multiple of {report.size_multiple}'
+    found = report.differences
+    print(f'model        {report.model_id}' + ('' if info.is_trained else ' (never trained)'))
+    print(f'file         {report.path} ({report.byte_count / 1e6:.1f} MB)')
+    print(f'image sizes  {sizes}')
+    print(f'descriptors  {report.descriptor_dim} numbers')
+    print('largest differences between torch and ONNX Runtime:')
+    print(f'  score       {found.score:.2g}')
+    print(f'  xy          {found.xy_px:.2g} px')
+    print(f'  descriptor  {found.descriptor:.2g}')
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """
+    The exit status of ``kp2d export``.
+    """
+    return run_command('kp2d export', SUMMARY, add_arguments, run, argv)
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

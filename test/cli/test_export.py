@@ -1,0 +1,80 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Tests of ``kp2d export``; the export itself is tested in inference.
+"""
+
+import pytest
+
+from kp2d_ros.cli.export import main
+from kp2d_ros.core.errors import BackendError
+
+pytest.importorskip('onnxscript')
+
+from kp2d_ros.inference import export
+
+
+def fake_export(calls):
+    def export_onnx(checkpoint, path, height, width):
+        calls.append((checkpoint.info.name, path.name, height, width))
+        differences = export.Differences(1.25e-7, 3.5e-5, 5e-8)
+        return export.ExportReport(path, checkpoint.info.model_id, 2_750_000, 8, height, width, 64, differences)
+
+    return export_onnx
+
+
+def test_prints_what_was_written_and_how_far_it_is_from_torch(monkeypatch, capsys, tmp_path):
+    calls = []
+    monkeypatch.setattr(export, 'export_onnx', fake_export(calls))
+    out = tmp_path / 'small.onnx'
+    arguments = ['--model', 'compact-m', '--out', str(out), '--height', '240', '--width', '320', '--allow-untrained']
+    assert main(arguments) == 0
+    assert calls == [('untrained-compact-m', 'small.onnx', 240, 320)]
+    printed = capsys.readouterr().out
+    for part in (
+        'untrained-compact-m:',
+        '(never trained)',
+        str(out),
+        '2.8 MB',
+        '320x240',
+        '64',
+        '1.2e-07',
+        '3.5e-05 px',
+    ):
+        assert part in printed
+
+
+def test_without_a_size_the_file_takes_any(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(export, 'export_onnx', fake_export([]))
+    assert main(['--model', 'compact-m', '--out', str(tmp_path / 'x.onnx'), '--allow-untrained']) == 0
+    assert 'any multiple of 8' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['--model', 'compact-m', '--out', 'x.onnx'], 'untrained-compact-m:'),
+        (['--model', 'v9', '--out', 'x.onnx'], "model: found 'v9'"),
+        (
+            ['--model', 'compact-m', '--out', 'x.pt', '--allow-untrained'],
+            "--out: found 'x.pt', expected a name that ends in",
+        ),
+        (['--model', 'x.onnx', '--out', 'y.onnx'], 'an exported network'),
+    ],
+)
+def test_refusals_are_one_line_and_status_one(capsys, arguments, message):
+    assert main(arguments) == 1
+    out, err = capsys.readouterr()
+    assert out == ''
+    assert err.startswith('error: ')
+    assert err.count('\n') == 1
+    assert message in err
+
+
+def test_a_file_that_was_not_kept_is_an_error(monkeypatch, capsys, tmp_path):
+    def refuse(*_):
+        raise BackendError('x.onnx: is not kept')
+
+    monkeypatch.setattr(export, 'export_onnx', refuse)
+    assert main(['--model', 'compact-m', '--out', str(tmp_path / 'x.onnx'), '--allow-untrained']) == 1
+    assert 'is not kept' in capsys.readouterr().err

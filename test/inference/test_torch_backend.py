@@ -1,0 +1,80 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Tests of what is particular to PyTorch; the contract of every runtime is in test_backend.
+"""
+
+import numpy as np
+import pytest
+
+from kp2d_ros.core.errors import BackendError
+
+torch = pytest.importorskip('torch')
+
+from kp2d_ros.inference.torch_backend import TorchBackend, TorchOptions, find_device  # noqa: E402
+
+
+def test_a_gray_network_takes_the_mean_of_the_channels(gray_checkpoint):
+    backend = TorchBackend(gray_checkpoint, TorchOptions(device='cpu'))
+    rng = np.random.default_rng(0)
+    gray = rng.integers(10, 240, (48, 64), dtype=np.uint8)
+    coloured = np.stack([gray - 9, gray + 12, gray - 3], axis=2)
+    assert np.allclose(backend.infer(coloured).score, backend.infer(gray).score, atol=1e-6)
+
+
+@pytest.mark.parametrize(('precision', 'tolerance'), [('bf16', 0.05), ('fp16', 0.01)])
+def test_half_formats_stay_close_and_keep_pixels_exact(checkpoint, texture, precision, tolerance):
+    exact = TorchBackend(checkpoint, TorchOptions(device='cpu', precision='fp32'))
+    half = TorchBackend(checkpoint, TorchOptions(device='cpu', precision=precision))
+    image = texture(1024, 8 * 3)
+    first, second = exact.infer(image), half.infer(image)
+    points = first.xy[1:-1, 1:-1].reshape(-1, 2)
+    assert half.info.precision == precision
+    assert np.abs(first.score - second.score).max() < tolerance
+    assert np.abs(first.xy - second.xy).max() < 15 * tolerance  # half a pixel at x = 1000 if pixels were fp16
+    assert (first.describe(points) * second.describe(points)).sum(axis=1).min() > 1 - tolerance
+
+
+def test_fp32_is_what_auto_means_on_a_cpu(checkpoint):
+    assert TorchBackend(checkpoint, TorchOptions(device='cpu')).info.precision == 'fp32'
+
+
+def test_sets_the_number_of_threads(checkpoint):
+    before = torch.get_num_threads()
+    try:
+        TorchBackend(checkpoint, TorchOptions(device='cpu', threads=1))
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_the_map_is_kept_for_as_long_as_the_features(checkpoint, texture):
+    features = TorchBackend(checkpoint, TorchOptions(device='cpu')).infer(texture(64, 48))
+    few, many = np.float32([[10, 12.5]]), np.tile(np.float32([[10, 12.5]]), (500, 1))
+    assert np.allclose(features.describe(many), features.describe(few), atol=1e-5)
+
+
+@pytest.mark.parametrize('name', ['gpu', 'cuda:x', 'tensorrt', ''])
+def test_refuses_a_device_that_torch_does_not_know(name):
+    with pytest.raises(BackendError, match='expected auto, cpu, cuda'):
+        find_device(name)
+
+
+def test_refuses_a_cuda_device_that_is_not_there():
+    with pytest.raises(BackendError, match=r"found 'cuda:63', but torch .* sees \d+ CUDA devices"):
+        find_device('cuda:63')
+
+
+def test_auto_is_a_device_that_is_there():
+    assert find_device('auto').type == ('cuda' if torch.cuda.is_available() else 'cpu')
+
+
+def test_a_failing_device_is_a_backend_error(checkpoint, texture, monkeypatch):
+    backend = TorchBackend(checkpoint, TorchOptions(device='cpu'))
+
+    def fail(image):
+        raise torch.OutOfMemoryError('out of memory')
+
+    monkeypatch.setattr(backend, '_run', fail)
+    with pytest.raises(BackendError, match='on cpu at 64x48: out of memory'):
+        backend.infer(texture(64, 48))
