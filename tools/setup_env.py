@@ -28,7 +28,7 @@ VENV = ROOT / '.venv'
 STATE = VENV / 'setup.json'
 WHEEL_PYTHONS = ('3.11', '3.12')
 # What the requirement files do not show but the environment depends on.
-SOURCES = ('tools/setup_env.py', 'tools/repair_cmake.py', 'tools/local_setup.sh.in', 'setup.py', 'package.xml')
+SOURCES = ('tools/setup_env.py', 'tools/repair_cmake.py', 'tools/local_setup.sh.in')
 
 ASK_PYTHON = """
 import importlib.util as u, json, os, sys, sysconfig
@@ -224,7 +224,7 @@ def run(*command: str, environment: Mapping[str, str] | None = None) -> None:
 
 def install(python: Python, ros: SourcedRos | None) -> None:
     """
-    Let pip install what the requirement files name, then this package as a link to the source tree.
+    Let pip install what the requirement files name, and put the source tree on the path.
     """
     requirements = ROOT / 'requirements' / ('with_ros.txt' if ros else 'pinned.txt')
     lines = requirements.read_text(encoding='utf-8').splitlines()
@@ -235,9 +235,10 @@ def install(python: Python, ros: SourcedRos | None) -> None:
         environment.pop('PYTHONPATH', None)  # what lies there would count as installed
     listed = VENV / 'requirements.txt'
     listed.write_text('\n'.join(lines) + '\n', encoding='utf-8')
-    pip = (str(VENV / 'bin' / 'python'), '-m', 'pip', 'install', '--no-input', '--progress-bar', 'off')
-    run(*pip, '--requirement', str(listed), environment=environment)
-    run(*pip, '--quiet', '--no-deps', '--no-build-isolation', '--editable', '.', environment=environment)
+    pip = (str(VENV / 'bin' / 'python'), '-m', 'pip')
+    run(*pip, 'install', '--no-input', '--progress-bar', 'off', '--requirement', str(listed), environment=environment)
+    packages = VENV / 'lib' / f'python{python.version}' / 'site-packages'
+    (packages / 'kp2d_ros_source.pth').write_text(f'{ROOT}\n', encoding='utf-8')
 
 
 def without_system_opencv(python: Python, lines: list[str]) -> list[str]:
@@ -260,7 +261,7 @@ def numpy_bound(python: Python) -> list[str]:
 
 def write_commands() -> None:
     """
-    Put ``ros-env`` and ``kp2d`` into ``.venv/bin``; this ``kp2d`` replaces pip's, which knows no ROS.
+    Put ``ros-env`` and ``kp2d`` into ``.venv/bin``.
     """
     ros_env = VENV / 'bin' / 'ros-env'
     ros_env.unlink(missing_ok=True)
