@@ -46,7 +46,7 @@ def isolated_environment(environment: Mapping[str, str] = os.environ) -> dict[st
     A domain that is set stays; otherwise one is taken by the number of this process.
     """
     domain = environment.get('ROS_DOMAIN_ID', '')
-    profile = str(find_shipped_file('config/fastdds.xml'))
+    profile = str(find_shipped_file('config/fastdds_localhost.xml'))
     loopback = (
         {'ROS_LOCALHOST_ONLY': '1'}
         if environment.get('ROS_DISTRO') == 'humble'

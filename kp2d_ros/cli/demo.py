@@ -1,0 +1,210 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+``kp2d demo``: a simulated sequence as a bag, played over DDS into the frontend, recorded, and scored.
+
+Three processes, as on a robot: the player, the frontend, and a recorder that hears nothing but what is published.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from kp2d_ros.cli.command import run_command
+from kp2d_ros.cli.ros_processes import ProcessGroup, find_executable, isolated_environment
+from kp2d_ros.core.errors import DataError
+
+if TYPE_CHECKING:
+    from kp2d_ros.datasets.simulated_scene import SimulatedSequence
+    from kp2d_ros.evaluation.recording import Recording
+    from kp2d_ros.evaluation.report import RunReport
+
+SUMMARY = 'Render a sequence, play it over DDS into the frontend, record what comes out, and score it.'
+
+# A camera that stands still at first, and whose lens is covered for a moment on the way.
+SCENE = {'frames': 120, 'still_frames': 10, 'blank_first': 60, 'blank_frames': 3}
+START_SECONDS = 60.0  # for a process to be ready; the first import after an installation compiles
+SLACK_SECONDS = 60.0  # beyond the time that playing takes
+QUIET_SECONDS = 20.0  # nothing is published any more
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """
+    What the demo leaves behind.
+    """
+
+    folder: Path
+
+    @property
+    def bag(self) -> Path:
+        return self.folder / 'sequence'
+
+    @property
+    def recording(self) -> Path:
+        return self.folder / 'recording.json'
+
+    @property
+    def picture(self) -> Path:
+        return self.folder / 'frame.png'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """
+    The options of the command.
+    """
+    parser.add_argument('settings', nargs='*', metavar='KEY=VALUE', help='of the scene, see kp2d simulate --list')
+    parser.add_argument('--out', type=Path, default=Path('demo_output'), metavar='DIR', help='default: %(default)s')
+    parser.add_argument('--extractor', choices=('sift', 'orb'), default='sift', help='default: %(default)s')
+    parser.add_argument('--rate', type=float, default=0.5, help='speed of the player; default: %(default)s')
+    parser.add_argument('--live', action='store_true', help='the newest image wins; default: every image is processed')
+
+
+def run(args: argparse.Namespace) -> int:
+    """
+    Render, play, record, score, and print what came out.
+
+    :raises Kp2dError: if a process fails or takes too long, or a file cannot be written.
+    """
+    from kp2d_ros.core.settings import build, merge, parse_overrides
+    from kp2d_ros.datasets.bags import BagConfig, write_bag
+    from kp2d_ros.datasets.simulated_scene import SceneConfig, SimulatedSequence
+    from kp2d_ros.evaluation.plot import draw_run
+    from kp2d_ros.evaluation.recording import read_recording
+    from kp2d_ros.evaluation.report import RunInfo, format_summary, make_report, write_report
+
+    files = _Files(args.out)
+    scene = build(SceneConfig, merge(SCENE, parse_overrides(args.settings)))
+    sequence = SimulatedSequence(scene)
+    begin = perf_counter()
+    print(f'1/3 render  {scene.frames} images of {scene.width}x{scene.height}, lens {scene.lens}', flush=True)
+    _clear(files)
+    write_bag(files.bag, sequence, BagConfig())
+    mode = 'live' if args.live else 'replay'
+    print(f'2/3 play    at {args.rate:g} x {scene.rate_hz:g} Hz over DDS, frontend in {mode} mode', flush=True)
+    _play(files, sequence, args)
+    print('3/3 score', flush=True)
+    recording = read_recording(files.recording)
+    info = RunInfo(sequence.name, recording.model_id, recording.backend, recording.device, {'mode': mode})
+    report = make_report(info, recording.frames, sequence.ground_truth)
+    write_report(report, files.folder)
+    draw_run(report, files.folder / 'trajectory.png')
+    result = _result(report, recording, scene.frames, mode)
+    (files.folder / 'result.json').write_text(json.dumps(result, indent=1, allow_nan=False) + '\n', encoding='utf-8')
+    print(format_summary(report))
+    _print_transport(result, perf_counter() - begin)
+    print(f'  written     {files.folder}/: result.json, trajectory.png, frame.png, trajectory.txt, run.json')
+    return 0
+
+
+def _clear(files: _Files) -> None:
+    """
+    Remove what an earlier run left where a file that is missing later would go unnoticed.
+    """
+    try:
+        if (files.bag / 'metadata.yaml').is_file():
+            shutil.rmtree(files.bag)
+        for path in (files.recording, files.picture):
+            path.unlink(missing_ok=True)
+        files.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f'{files.folder}: cannot be written: {error}') from error
+
+
+def _play(files: _Files, sequence: SimulatedSequence, args: argparse.Namespace) -> None:
+    """
+    Run the three processes until the recorder has heard about the last image.
+    """
+    stamps = sequence.ground_truth.stamps_ns.tolist()
+    playing = (stamps[-1] - stamps[0]) * 1e-9 / args.rate
+    environment = isolated_environment()
+    frontend_parameters = {
+        'mode': 'live' if args.live else 'replay',
+        'extractor.name': args.extractor,
+        'odometry': 'unit',
+        'use_sim_time': 'true',
+    }
+    remappings = {'image': '/camera/image_raw', 'camera_info': '/camera/camera_info'}
+    record = [
+        *(sys.executable, '-m', 'kp2d_ros.ros.recorder_node', '--out', str(files.recording)),
+        *('--picture', str(files.picture), '--picture-stamp-ns', str(stamps[int(0.8 * len(stamps))])),
+        *('--last-stamp-ns', str(stamps[-1]), '--quiet', str(QUIET_SECONDS)),
+        *('--timeout', str(START_SECONDS + playing + SLACK_SECONDS)),
+    ]
+    with ProcessGroup(files.folder / 'logs') as group:
+        frontend = [str(find_executable('frontend')), *_ros_arguments(frontend_parameters, remappings)]
+        player = [str(find_executable('replay')), str(files.bag), '--publish', '--rate', str(args.rate)]
+        group.start('frontend', frontend, environment)
+        recorder = group.start('recorder', record, environment)
+        group.wait_for_words(recorder, 'every topic has a publisher', START_SECONDS)
+        group.wait_for_end(group.start('player', player, environment), playing + SLACK_SECONDS)
+        group.wait_for_end(recorder, QUIET_SECONDS + SLACK_SECONDS)
+
+
+def _ros_arguments(parameters: Mapping[str, str], remappings: Mapping[str, str]) -> list[str]:
+    words = ['--ros-args']
+    for name, value in parameters.items():
+        words += ['-p', f'{name}:={value}']
+    for name, topic in remappings.items():
+        words += ['-r', f'{name}:={topic}']
+    return words
+
+
+def _result(report: RunReport, recording: Recording, sent: int, mode: str) -> dict[str, Any]:
+    """
+    What a run of the demo came to, as JSON values.
+    """
+    from kp2d_ros.evaluation.report import report_as_dict
+
+    values = report_as_dict(report)
+    scores = values['scores']
+    return {
+        'mode': mode,
+        'model_id': values['model_id'],
+        'device': values['device'],
+        'frames': {
+            'sent': sent,
+            'received': recording.received,
+            'processed': recording.processed,
+            'dropped': recording.dropped,
+            'recorded': len(recording.frames),
+        },
+        'messages': dict(recording.topics),
+        'states': values['states'],
+        'latency_ms': {
+            stage: {'p50': round(spread['median'], 3), 'p99': round(spread['p99'], 3)}
+            for stage, spread in values['stage_ms'].items()
+        },
+        'trajectory': scores['trajectory'],
+        'pairs': scores['pairs'],
+        'scale_segments': len(values['scale_segments']),
+        'note': scores['note'],
+        'versions': values['versions'],
+    }
+
+
+def _print_transport(result: Mapping[str, Any], seconds: float) -> None:
+    frames, total = result['frames'], result['latency_ms'].get('total')
+    print(f'  over DDS    {frames["sent"]} sent, {frames["processed"]} processed, {frames["dropped"]} dropped')
+    if total is not None:
+        print(f'  latency     {total["p50"]:.0f} ms median, {total["p99"]:.0f} ms p99 from arrival to publication')
+    print(f'  took        {seconds:.0f} s')
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """
+    The exit status of ``kp2d demo``.
+    """
+    return run_command('kp2d demo', SUMMARY, add_arguments, run, argv)
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

@@ -1,0 +1,124 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from kp2d_ros.cli.replay import main
+from kp2d_ros.core.trajectories import format_tum, read_tum
+from kp2d_ros.datasets.simulated_scene import SceneConfig, SimulatedSequence
+
+CAMERA_YAML = """
+image_width: {width}
+image_height: {height}
+distortion_model: plumb_bob
+camera_matrix: {{rows: 3, cols: 3, data: {matrix}}}
+distortion_coefficients: {{rows: 1, cols: 5, data: {coefficients}}}
+"""
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """
+    A sequence of eight small images with calibration, times and true poses, as a plain folder.
+    """
+    path = tmp_path_factory.mktemp('walk')
+    sequence = SimulatedSequence(SceneConfig(frames=8, width=320, height=240, samples=1, speed=0.8))
+    (path / 'images').mkdir()
+    for frame in sequence:
+        cv2.imwrite(str(path / 'images' / f'{frame.seq}.png'), cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR))
+    camera = sequence.camera
+    (path / 'camera.yaml').write_text(
+        CAMERA_YAML.format(
+            width=camera.width,
+            height=camera.height,
+            matrix=camera.matrix.ravel().tolist(),
+            coefficients=camera.coefficients.tolist(),
+        )
+    )
+    truth = sequence.ground_truth
+    (path / 'times.txt').write_text(''.join(f'{ns / 1e9:.9f}\n' for ns in truth.stamps_ns.tolist()))
+    (path / 'poses.txt').write_text(format_tum(truth))
+    return path
+
+
+def test_leaves_the_trajectory_and_what_happened_to_each_image(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / 'out'
+    assert main([str(folder), '--extractor', 'sift', '--out', str(out), '--quiet']) == 0
+    run = json.loads((out / 'run.json').read_text())
+    assert run['frames'] == 8 and len(run['per_frame']) == 8
+    assert sum(run['states'].values()) == 8 and run['states'].get('LOST', 0) == 0
+    assert run['model_id'] == 'rootsift' and run['settings']['extractor.name'] == 'sift'
+    assert {'inference', 'match', 'pose', 'total'} <= set(run['stage_ms'])
+    assert all(frame['inliers'] > 30 for frame in run['per_frame'][1:])
+    assert run['scores']['pairs']['rotation_deg']['median'] < 0.2
+    trajectory = read_tum(out / 'trajectory.txt')
+    assert len(trajectory) == 8
+    np.testing.assert_array_equal(trajectory.world_from_camera[0], np.eye(4))
+    assert '8 frames with rootsift' in capsys.readouterr().out
+
+
+def test_two_runs_write_the_same_trajectory_bit_by_bit(folder: Path, tmp_path: Path) -> None:
+    for name in ('first', 'second'):
+        assert main([str(folder), '--extractor', 'orb', '--out', str(tmp_path / name), '--quiet']) == 0
+    first = (tmp_path / 'first' / 'trajectory.txt').read_bytes()
+    assert first == (tmp_path / 'second' / 'trajectory.txt').read_bytes()
+    assert len(first.splitlines()) == 9
+
+
+def test_settings_come_from_the_file_and_the_command_line_wins(folder: Path, tmp_path: Path) -> None:
+    config = tmp_path / 'settings.yaml'
+    config.write_text('extractor: {name: orb, max_keypoints: 300}\nmatching: {ratio: 0.7}\n')
+    words = [str(folder), 'extractor.max_keypoints=200', '--config', str(config), '--out', str(tmp_path / 'out')]
+    assert main([*words, '--max-frames', '2', '--quiet']) == 0
+    run = json.loads((tmp_path / 'out' / 'run.json').read_text())
+    assert run['frames'] == 2
+    assert run['settings']['extractor.max_keypoints'] == 200
+    assert run['settings']['matching.ratio'] == 0.7
+    assert all(frame['keypoints'] <= 200 for frame in run['per_frame'])
+
+
+def test_without_calibration_keypoints_and_matches_flow_and_the_reason_is_told(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(folder / 'images'), '--extractor', 'orb', '--out', str(tmp_path), '--quiet', '--max-frames', '3']
+    assert main(words) == 0
+    run = json.loads((tmp_path / 'run.json').read_text())
+    assert run['states'] == {'INITIALISING': 3}
+    assert run['per_frame'][2]['matches'] > 30
+    assert 'not calibrated' in run['per_frame'][2]['reason']
+    assert 'no frame has a pose' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [
+        (['nowhere'], 'nowhere: does not exist'),
+        (['FOLDER', 'matching.ration=0.8'], 'did you mean matching.ratio?'),
+        (['FOLDER', '--extractor', 'surf'], "found 'surf'"),
+        (['FOLDER', '--extractor', 'kp2d'], 'no trained weights ship yet'),
+        (['FOLDER', '--config', 'missing.yaml'], 'missing.yaml: cannot be read'),
+    ],
+)
+def test_what_cannot_be_used_is_one_line_and_status_1(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    words = [str(folder) if word == 'FOLDER' else word for word in words]
+    assert main([*words, '--out', str(tmp_path / 'out'), '--quiet']) == 1
+    error = capsys.readouterr().err
+    assert message in error and error.count('\n') == 1
+    assert not (tmp_path / 'out').exists()
+
+
+def test_the_picture_is_drawn_on_request(folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip('matplotlib', reason='matplotlib is not installed (extra: evaluation)')
+    words = [str(folder), '--extractor', 'orb', '--out', str(tmp_path), '--quiet', '--plot', '--max-frames', '4']
+    assert main(words) == 0
+    assert (tmp_path / 'trajectory.png').stat().st_size > 1000

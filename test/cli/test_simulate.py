@@ -1,0 +1,55 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kp2d_ros.cli.simulate import main
+from kp2d_ros.datasets.sequence import open_sequence
+from kp2d_ros.datasets.simulated_scene import SceneConfig, SimulatedSequence
+
+SMALL = ['frames=3', 'width=96', 'height=64', 'samples=1']
+
+
+def test_the_bag_holds_the_simulated_sequence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip('rosbags', reason='rosbags is not installed (extra: bags)')
+    assert main([*SMALL, '--out', str(tmp_path / 'bag'), 'lens=equidistant', 'distortion=[0.01, 0, 0, 0]']) == 0
+    assert '3 images' in capsys.readouterr().out
+    bag = open_sequence(tmp_path / 'bag', ground_truth_topic='/ground_truth')
+    scene = SceneConfig(frames=3, width=96, height=64, samples=1, lens='equidistant', distortion=(0.01, 0.0, 0.0, 0.0))
+    for found, expected in zip(bag, SimulatedSequence(scene), strict=True):
+        np.testing.assert_array_equal(found.image, expected.image)
+        assert found.stamp_ns == expected.stamp_ns
+        assert found.camera is not None and expected.camera is not None
+        np.testing.assert_allclose(found.camera.coefficients, expected.camera.coefficients)
+    assert bag.ground_truth is not None and len(bag.ground_truth) == 3
+
+
+def test_the_settings_are_listed_with_what_they_mean(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(['--list', 'frames=7']) == 0
+    shown = capsys.readouterr().out
+    assert 'frames=7' in shown and 'number of images' in shown
+
+
+def test_a_bag_that_exists_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip('rosbags', reason='rosbags is not installed (extra: bags)')
+    (tmp_path / 'bag').mkdir()
+    (tmp_path / 'bag' / 'mine').write_text('precious')
+    assert main([*SMALL, '--out', str(tmp_path / 'bag')]) == 1
+    assert str(tmp_path / 'bag') in capsys.readouterr().err
+    assert (tmp_path / 'bag' / 'mine').read_text() == 'precious'
+
+
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [(['frame=3'], 'did you mean frames?'), (['frames=0'], 'frames: found 0'), ([], '--out: found none')],
+)
+def test_what_cannot_be_simulated_is_one_line_and_status_1(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 1
+    error = capsys.readouterr().err
+    assert message in error and error.count('\n') == 1
