@@ -7,6 +7,7 @@ A node that listens to everything the frontend publishes and writes it into one 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -33,6 +34,7 @@ from kp2d_ros.msg import FrontendStatus, KeypointArray, MatchArray, RelativePose
 from kp2d_ros.ros.conversions import ns_from_time, relative_pose_from_message, transform_from_pose
 from kp2d_ros.ros.image_messages import decode_message
 
+NAME = 'recorder'
 _RELIABLE = QoSProfile(reliability=ReliabilityPolicy.RELIABLE, depth=1000)
 _PICTURES = QoSProfile(reliability=ReliabilityPolicy.BEST_EFFORT, depth=2)
 _STAGES = ('wait', 'decode', 'inference', 'match', 'pose', 'publish', 'total')
@@ -48,7 +50,7 @@ class Recorder(Node):
         """
         :param picture_stamp_ns: the first debug image at or after this time is kept; None keeps none.
         """
-        super().__init__('recorder')
+        super().__init__(NAME)
         self._picture_stamp_ns = picture_stamp_ns
         self.picture: np.ndarray | None = None
         self.topics: Counter[str] = Counter()
@@ -151,24 +153,26 @@ def _write(recorder: Recorder, args: argparse.Namespace) -> None:
         cv2.imwrite(str(args.picture), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR) if picture.ndim == 3 else picture)
 
 
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog='recorder', description='Record what the frontend publishes, into one file.')
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog=NAME, description='Record what the frontend publishes, into one file.')
     parser.add_argument('--out', type=Path, required=True, help='file to write (JSON)')
     parser.add_argument('--picture', type=Path, help='file for one debug image (PNG)')
     parser.add_argument('--picture-stamp-ns', type=int, default=0, help='take the first debug image from this time on')
     parser.add_argument('--last-stamp-ns', type=int, default=-1, help='stop after the status of the image of this time')
     parser.add_argument('--quiet', type=float, default=5.0, help='stop after so many seconds without a message')
     parser.add_argument('--timeout', type=float, default=600.0, help='stop after so many seconds in any case')
-    words = remove_ros_args(argv)
-    return parser.parse_args(words[1:] if argv is None else words)
+    return parser.parse_args(remove_ros_args([NAME, *arguments])[1:])
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """
-    The exit status of the recorder; whatever ends it, what arrived is written.
+    Record until the end; whatever ends it, what arrived is written. Gives the exit status.
+
+    :param argv: the arguments without the program's name; None takes those of the process.
     """
-    args = _parse(argv)
-    rclpy.init(args=argv)
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    args = _parse(arguments)
+    rclpy.init(args=[NAME, *arguments])
     recorder = Recorder(None if args.picture is None else args.picture_stamp_ns)
     try:
         with suppress(KeyboardInterrupt, ExternalShutdownException):  # asked to stop
