@@ -27,6 +27,7 @@ from kp2d_ros.networks.tensor_file import TensorFile, read_tensor_file, write_te
 from kp2d_ros.networks.torch_file import read_torch_file
 
 FORMAT_VERSION = 1
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _PUBLIC_SWITCHES = ('use_color', 'do_upsample', 'do_cross', 'with_drop')
 _NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._-]{0,63}')
 
@@ -196,7 +197,8 @@ def _check_tensors(expected: Mapping[str, Tensor], state: Mapping[str, Tensor]) 
         )
     for name, wanted in expected.items():
         found = state[name]
-        if found.shape != wanted.shape or found.is_floating_point() != wanted.is_floating_point():
+        types = _FLOATS if wanted.is_floating_point() else (wanted.dtype,)
+        if found.shape != wanted.shape or found.dtype not in types:
             raise BackendError(
                 f'{name}: found {found.dtype} of shape {tuple(found.shape)}, '
                 f'expected {wanted.dtype} of shape {tuple(wanted.shape)}'

@@ -83,7 +83,7 @@ class NetworkConfig:
 _V4 = NetworkConfig()
 
 # Narrow where the maps are large: at 320x240 the compact networks need 2.4 %, 5.1 % and 9.0 % of V4's multiplications,
-# and 4 %, 6 % and 11 % of its time on one CPU core (onnxruntime; benchmarks/networks.py measures both).
+# and 4 %, 7 % and 11 % of its time on one CPU core (onnxruntime; benchmarks/networks.py measures both).
 _COMPACT_N = NetworkConfig(
     channels=(4, 8, 24, 48), head_channels=48, upsample_channels=16, tail_channels=32, descriptor_dim=32
 )

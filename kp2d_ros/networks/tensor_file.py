@@ -20,6 +20,7 @@ from torch import Tensor
 from kp2d_ros.core.errors import DataError
 
 _DOCUMENT = 'kp2d_ros'
+_MAX_BYTES = 2**29
 _MAX_DOCUMENT = 2**20
 
 
@@ -59,6 +60,9 @@ def read_tensor_file(path: Path) -> TensorFile:
     :raises DataError: if the file cannot be read, is broken, or has no such document.
     """
     try:
+        size = path.stat().st_size
+        if size > _MAX_BYTES:
+            raise DataError(f'{path}: found {size} bytes, expected at most {_MAX_BYTES}')
         with safetensors.safe_open(path, framework='pt') as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (it is not a dict)

@@ -176,6 +176,7 @@ def test_wrong_keys_and_shapes_are_named(network, tmp_path):
     refused({k: v for k, v in state.items() if 'conv4a' not in k}, r'6 missing \(conv4a.0.weight, .*\.\.\.\)')
     refused(state | {'convDb.bias': torch.zeros(2)}, r'convDb.bias: found torch.float32 of shape \(2,\), expected')
     refused(state | {'convDb.bias': torch.zeros(1, dtype=torch.int64)}, 'convDb.bias: found torch.int64')
+    refused(state | {'conv1a.1.num_batches_tracked': torch.tensor(1.0)}, 'num_batches_tracked: found torch.float32')
 
 
 def test_weights_that_are_not_finite_are_refused(network, tmp_path):
@@ -245,6 +246,10 @@ def test_missing_truncated_and_empty_safetensors_are_refused(network, tmp_path):
         load_checkpoint(path)
     save_checkpoint(path, checkpoint_from_network(network, 'tiny', is_trained=False))
     data = path.read_bytes()
+    with path.open('ab') as stream:
+        stream.truncate(2**30)
+    with pytest.raises(DataError, match='expected at most'):
+        load_checkpoint(path)
     for length in (0, 4, 8, 100, len(data) // 2, len(data) - 1):
         path.write_bytes(data[:length])
         with pytest.raises(DataError, match=r'a\.safetensors'):
