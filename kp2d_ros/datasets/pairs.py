@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
@@ -37,9 +38,12 @@ from kp2d_ros.datasets.photometric import (
     SHARED_UNIFORMS,
     VIEW_UNIFORMS,
     PhotometricConfig,
+    SharedDraw,
+    ViewDraw,
     augment,
     draw_shared,
     draw_view,
+    to_gray,
 )
 from kp2d_ros.datasets.photos import IndexArray, Photos, PhotosConfig
 
@@ -47,7 +51,7 @@ _SLOTS = np.cumsum([AFFINE_UNIFORMS, HOMOGRAPHY_UNIFORMS, SHARED_UNIFORMS, VIEW_
 _EDGE = 1 + 1e-4  # normalised; the last pixel is still there if rounding moves it out
 _REDUCE_FROM = 0.5  # log2 of the step in photograph pixels, per halving of the photograph
 _HALVINGS = 3
-_CPU_CHUNK = 4  # pairs made at a time on a CPU: what they take stays near its caches
+_CPU_CHUNK = 8  # pairs made at a time on a CPU: what they take stays near its caches
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,40 +170,83 @@ class PairMaker:
         """
         if indices.ndim != 1 or len(indices) == 0 or indices.min() < 0:
             raise ShapeError(f'indices: found {indices.tolist()}, expected a list of at least one number from 0 on')
-        if self.device.type != 'cpu':
-            return self._make_chunk(indices, epoch)
-        chunks = [self._make_chunk(c, epoch) for c in np.split(indices, range(_CPU_CHUNK, len(indices), _CPU_CHUNK))]
-        return chunks[0] if len(chunks) == 1 else PairBatch(*(torch.cat(parts) for parts in zip(*chunks, strict=True)))
-
-    def _make_chunk(self, indices: IndexArray, epoch: int) -> PairBatch:
-        config, aspect = self.config, self.config.height / self.config.width
-        uniforms, normals = draw_numbers(self.seed, epoch, indices)
-        affine, homography, shared, *views = np.split(uniforms, _SLOTS[:-1], axis=1)
-        stored_from_target = sample_affines(config.affine, aspect, affine)
-        target_from_source = sample_homographies(config.homography, aspect, homography, normals)
-        colors = draw_shared(config.photometric, shared)
-
-        stored = self.photos.read(indices % len(self.photos))
-        for row in np.flatnonzero(np.any(colors.channel_order != np.arange(3), axis=1)):
-            stored[row] = stored[row, colors.channel_order[row]]
-        photographs = self._upload(stored).float().mul_(1 / 255)
-        size = config.height, config.width
-        source, source_valid = view_photographs(photographs, stored_from_target @ target_from_source, size)
-        target, target_valid = view_photographs(photographs, stored_from_target, size)
-        return PairBatch(
-            source=augment(source, draw_view(config.photometric, views[0]), colors.gray),
-            target=augment(target, draw_view(config.photometric, views[1]), colors.gray),
-            target_from_source=torch.from_numpy(target_from_source.astype(np.float32)).to(self.device),
-            source_valid=source_valid,
-            target_valid=target_valid,
+        draw = draw_pairs(self.config, self.seed, epoch, indices)
+        count, height, width = len(indices), self.config.height, self.config.width
+        mask = torch.empty((count, 1, height, width), dtype=torch.bool, device=self.device)
+        images = torch.empty((count, 3, height, width), device=self.device)
+        batch = PairBatch(
+            source=images,
+            target=torch.empty_like(images),
+            target_from_source=torch.from_numpy(draw.target_from_source.astype(np.float32)).to(self.device),
+            source_valid=mask,
+            target_valid=torch.empty_like(mask),
             indices=torch.from_numpy(indices.astype(np.int64)),
         )
+        chunk = _CPU_CHUNK if self.device.type == 'cpu' else count
+        for rows in (np.flatnonzero(draw.shared.gray), np.flatnonzero(~draw.shared.gray)):
+            for first in range(0, len(rows), chunk):
+                self._fill(batch, draw, rows[first : first + chunk])
+        return batch
+
+    def _fill(self, batch: PairBatch, draw: PairDraw, rows: npt.NDArray[np.intp]) -> None:
+        """
+        Make some of the pairs of a batch, either all in colour or all gray.
+        """
+        stored = self.photos.read(batch.indices.numpy()[rows] % len(self.photos))
+        order = draw.shared.channel_order[rows]
+        for row in np.flatnonzero(np.any(order != np.arange(3), axis=1)):
+            stored[row] = stored[row, order[row]]
+        photographs = self._upload(stored).float().mul_(1 / 255)
+        if draw.shared.gray[rows[0]]:
+            photographs = to_gray(photographs)
+        index = torch.from_numpy(rows).to(self.device, non_blocking=True)
+        views = (
+            (draw.stored_from_source, draw.source, batch.source, batch.source_valid),
+            (draw.stored_from_target, draw.target, batch.target, batch.target_valid),
+        )
+        for matrices, changes, images, masks in views:
+            view, valid = view_photographs(photographs, matrices[rows], (self.config.height, self.config.width))
+            images.index_copy_(0, index, augment(view, changes.at(rows)).expand(-1, 3, -1, -1))
+            masks.index_copy_(0, index, valid)
 
     def _upload(self, images: ImageArray) -> torch.Tensor:
         tensor = torch.from_numpy(images)
         if self.device.type == 'cuda':  # only pinned memory is copied while the device works on something else
             tensor = tensor.pin_memory()
         return tensor.to(self.device, non_blocking=True)
+
+
+@dataclass(frozen=True, slots=True)
+class PairDraw:
+    """
+    All that is random about B pairs: three kinds of matrices (B, 3, 3), and what changes the pixels.
+    """
+
+    target_from_source: Float64Array
+    stored_from_source: Float64Array
+    stored_from_target: Float64Array
+    shared: SharedDraw
+    source: ViewDraw
+    target: ViewDraw
+
+
+def draw_pairs(config: PairConfig, seed: int, epoch: int, indices: IndexArray) -> PairDraw:
+    """
+    What happens to each pair.
+    """
+    aspect = config.height / config.width
+    uniforms, normals = draw_numbers(seed, epoch, indices)
+    affine, homography, shared, source, target = np.split(uniforms, _SLOTS[:-1], axis=1)
+    stored_from_target = sample_affines(config.affine, aspect, affine)
+    target_from_source = sample_homographies(config.homography, aspect, homography, normals)
+    return PairDraw(
+        target_from_source=target_from_source,
+        stored_from_source=stored_from_target @ target_from_source,
+        stored_from_target=stored_from_target,
+        shared=draw_shared(config.photometric, shared),
+        source=draw_view(config.photometric, source),
+        target=draw_view(config.photometric, target),
+    )
 
 
 def draw_numbers(seed: int, epoch: int, indices: IndexArray) -> tuple[Float64Array, Float64Array]:
@@ -220,7 +267,7 @@ def view_photographs(
     photographs: torch.Tensor, stored_from_view: Float64Array, size: tuple[int, int]
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """
-    What a view sees of photographs (B, 3, h, w), bilinear, black outside; and where it sees them (B, 1, H, W).
+    What a view sees of photographs (B, C, h, w), bilinear, black outside; and where it sees them (B, 1, H, W).
 
     A photograph that is reduced is halved first as often as it takes for no pixel to be stepped over.
 

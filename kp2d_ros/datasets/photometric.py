@@ -1,16 +1,17 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-Photometric augmentation of image batches (B, 3, H, W), float32 in [0, 1], on whatever device they are.
+Photometric augmentation of image batches (B, C, H, W), float32 in [0, 1], on whatever device they are.
 
-What a sample gets is decided on the host from one row of random numbers, so nothing here waits for a device, and a
-sample depends on its own row only. The functions return new tensors; :func:`augment` may write into its argument.
+C is 3, or 1 for gray: a gray picture is made and changed as one channel. What a sample gets is decided on the host from
+one row of random numbers, so nothing here waits for a device, and a sample depends on its own row only. The functions
+return new tensors; :func:`augment` may write into its argument.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 
 import cv2
@@ -31,6 +32,7 @@ SHARED_UNIFORMS = 3
 CHANNEL_ORDERS = np.array([[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]])
 
 _LUMA = (0.299, 0.587, 0.114)
+_LUMA_NOISE = sum(w * w for w in _LUMA) ** 0.5  # sigma of the luma of three channels whose noise has sigma 1
 _MOTION_SAMPLES = 4  # per pixel of the path
 
 _Change = Callable[[torch.Tensor, npt.NDArray[np.intp]], torch.Tensor]
@@ -104,6 +106,12 @@ class ViewDraw:
     gamma: Float64Array
     vignette: Float64Array
 
+    def at(self, rows: npt.NDArray[np.intp]) -> ViewDraw:
+        """
+        The same for some of the samples.
+        """
+        return ViewDraw(*(getattr(self, field.name)[rows] for field in fields(self)))
+
 
 def draw_shared(config: PhotometricConfig, uniforms: Float64Array) -> SharedDraw:
     """
@@ -136,32 +144,33 @@ def draw_view(config: PhotometricConfig, uniforms: Float64Array) -> ViewDraw:
     )
 
 
-def augment(images: torch.Tensor, draw: ViewDraw, gray: BoolArray) -> torch.Tensor:
+def augment(images: torch.Tensor, draw: ViewDraw) -> torch.Tensor:
     """
-    One view of every pair: vignette, motion blur, noise, blur, gray, colour jitter, gamma.
+    One view of every pair: vignette, motion blur, noise, blur, colour jitter, gamma.
 
     The order from noise to jitter is that of the public code; vignette and motion come before the noise as they do in
-    a camera. The jitter always goes brightness, contrast, saturation, hue.
-
-    :param gray: (B,), which samples lose their colour; the same for both views of a pair.
+    a camera. The jitter always goes brightness, contrast, saturation, hue. The public code turns noisy colour gray;
+    one channel gets the noise that this leaves.
     """
     images = _on_rows(images, draw.vignette > 0, lambda x, rows: darken_corners(x, draw.vignette[rows]))
     images = _on_rows(
         images, draw.motion_px > 1, lambda x, rows: blur_motion(x, draw.motion_px[rows], draw.motion_angle[rows])
     )
-    _add_noise(images, draw.noise_sigma, draw.noise_seed)
+    _add_noise(images, draw.noise_sigma * (_LUMA_NOISE if images.shape[1] == 1 else 1), draw.noise_seed)
     for size in np.unique(draw.blur_size[draw.blur_size > 1]):
         images = _on_rows(images, draw.blur_size == size, partial(_blur_rows, size=int(size)))
-    images = _on_rows(images, gray, lambda x, _: to_gray(x))
-    images = jitter_color(images, draw, gray)
+    images = jitter_color(images, draw)
     return _on_rows(images, draw.gamma != 1, lambda x, rows: x.pow(_per_sample(x, draw.gamma[rows])))
 
 
 def to_gray(images: torch.Tensor) -> torch.Tensor:
     """
-    Luma of ITU-R BT.601 in three equal channels.
+    Luma of ITU-R BT.601, (B, 1, H, W); gray stays as it is.
     """
-    return _luma(images).expand_as(images)
+    if images.shape[1] == 1:
+        return images
+    red, green, blue = (images[:, i : i + 1] for i in range(3))
+    return (red * _LUMA[0]).add_(green, alpha=_LUMA[1]).add_(blue, alpha=_LUMA[2])
 
 
 def blur_gaussian(images: torch.Tensor, size: int) -> torch.Tensor:
@@ -204,7 +213,7 @@ def darken_corners(images: torch.Tensor, strength: Float64Array) -> torch.Tensor
     return images * (1 - _per_sample(images, strength) * ((x * x + y * y) / 2))
 
 
-def jitter_color(images: torch.Tensor, draw: ViewDraw, gray: BoolArray) -> torch.Tensor:
+def jitter_color(images: torch.Tensor, draw: ViewDraw) -> torch.Tensor:
     """
     Brightness, contrast, saturation and hue by the factors of PIL and torchvision, clipped to [0, 1] after each.
 
@@ -214,14 +223,13 @@ def jitter_color(images: torch.Tensor, draw: ViewDraw, gray: BoolArray) -> torch
     if np.any(draw.brightness != 1):
         images = (images * _per_sample(images, draw.brightness)).clamp_(0, 1)
     if np.any(draw.contrast != 1):
-        mean = _luma(images).mean(dim=(-2, -1), keepdim=True)
+        mean = to_gray(images).mean(dim=(-2, -1), keepdim=True)
         images = torch.lerp(mean, images, _per_sample(images, draw.contrast)).clamp_(0, 1)
-    images = _on_rows(
-        images,
-        ~gray & (draw.saturation != 1),
-        lambda x, rows: torch.lerp(_luma(x), x, _per_sample(x, draw.saturation[rows])).clamp_(0, 1),
-    )
-    return _on_rows(images, ~gray & (draw.hue != 0), lambda x, rows: shift_hue(x, draw.hue[rows]))
+    if images.shape[1] == 1:
+        return images
+    if np.any(draw.saturation != 1):
+        images = torch.lerp(to_gray(images), images, _per_sample(images, draw.saturation)).clamp_(0, 1)
+    return shift_hue(images, draw.hue) if np.any(draw.hue != 0) else images
 
 
 def shift_hue(images: torch.Tensor, shift: Float64Array) -> torch.Tensor:
@@ -280,11 +288,6 @@ def _line_kernel(length_px: float, angle: float, radius: int) -> npt.NDArray[np.
     weight_y = np.clip(1 - np.abs(y[:, None] - grid), 0, None)
     kernel = weight_y.T @ weight_x
     return np.asarray(kernel / kernel.sum(), np.float32)
-
-
-def _luma(images: torch.Tensor) -> torch.Tensor:
-    red, green, blue = (images[:, i : i + 1] for i in range(3))
-    return red * _LUMA[0] + green * _LUMA[1] + blue * _LUMA[2]
 
 
 def _per_sample(images: torch.Tensor, values: Float64Array) -> torch.Tensor:

@@ -30,7 +30,6 @@ from kp2d_ros.datasets.photometric import (
 )
 
 NOTHING = PhotometricConfig(0.0, 0.0, 0.0, blur_sizes=(0,))
-COLOURED = np.array([False])
 
 
 def images_of(rng, batch=1, height=12, width=16):
@@ -55,9 +54,17 @@ def test_gaussian_blur_equals_opencv_without_a_sigma(rng, size):
 
 def test_gray_equals_opencv(rng):
     image = images_of(rng)
-    gray = to_gray(image)[0].numpy()
-    np.testing.assert_allclose(gray[0], cv2.cvtColor(as_opencv(image[0]), cv2.COLOR_RGB2GRAY), atol=1e-6)
-    np.testing.assert_array_equal(gray[0], gray[2])
+    expected = cv2.cvtColor(as_opencv(image[0]), cv2.COLOR_RGB2GRAY)
+    np.testing.assert_allclose(to_gray(image)[0, 0], expected, atol=1e-6)
+
+
+def test_one_gray_channel_gets_what_turning_noisy_colour_gray_leaves(rng):
+    config = replace(NOTHING, noise_probability=1.0, blur_sizes=(5,))
+    draw = draw_view(config, rng.random((20, VIEW_UNIFORMS)))
+    from_color = to_gray(augment(torch.full((20, 3, 40, 50), 0.5), draw))
+    from_gray = augment(torch.full((20, 1, 40, 50), 0.5), draw)
+    assert from_gray.mean().item() == pytest.approx(from_color.mean().item(), abs=1e-3)
+    assert from_gray.std().item() == pytest.approx(from_color.std().item(), rel=0.03)
 
 
 @pytest.mark.parametrize('shift', [-0.2, 0.05, 0.5])
@@ -72,27 +79,27 @@ def test_hue_shift_equals_the_standard_library(rng, shift):
 
 def test_brightness_scales_and_clips():
     image = torch.tensor([0.2, 0.4, 0.9]).view(1, 3, 1, 1)
-    bright = jitter_color(image, draw_one(NOTHING, brightness=1.5), COLOURED)
+    bright = jitter_color(image, draw_one(NOTHING, brightness=1.5))
     assert bright.flatten().tolist() == pytest.approx([0.3, 0.6, 1.0])
 
 
 def test_contrast_blends_with_the_mean_luma():
     image = torch.tensor([[0.2, 0.6]]).expand(1, 3, 1, 2)
-    assert jitter_color(image, draw_one(NOTHING, contrast=0.5), COLOURED)[0, 0, 0].tolist() == pytest.approx([0.3, 0.5])
-    assert jitter_color(image, draw_one(NOTHING, contrast=0.0), COLOURED)[0, 0, 0].tolist() == pytest.approx([0.4, 0.4])
+    assert jitter_color(image, draw_one(NOTHING, contrast=0.5))[0, 0, 0].tolist() == pytest.approx([0.3, 0.5])
+    assert jitter_color(image, draw_one(NOTHING, contrast=0.0))[0, 0, 0].tolist() == pytest.approx([0.4, 0.4])
 
 
 def test_saturation_blends_with_the_luma_of_the_pixel():
     image = torch.tensor([0.5, 0.3, 0.1]).view(1, 3, 1, 1)
     luma = 0.299 * 0.5 + 0.587 * 0.3 + 0.114 * 0.1
-    found = jitter_color(image, draw_one(NOTHING, saturation=1.2), COLOURED).flatten().tolist()
+    found = jitter_color(image, draw_one(NOTHING, saturation=1.2)).flatten().tolist()
     assert found == pytest.approx([luma + 1.2 * (c - luma) for c in (0.5, 0.3, 0.1)])
 
 
 def test_jitter_of_the_paper_changes_every_picture(rng):
     config = replace(NOTHING, brightness=0.5, contrast=0.5, saturation=0.2, hue=0.2)
     images = images_of(rng, batch=8)
-    changed = augment(images.clone(), draw_view(config, rng.random((8, VIEW_UNIFORMS))), np.zeros(8, bool))
+    changed = augment(images.clone(), draw_view(config, rng.random((8, VIEW_UNIFORMS))))
     assert torch.all((changed - images).abs().amax(dim=(1, 2, 3)) > 0.02)
     assert changed.min() >= 0 and changed.max() <= 1
 
@@ -108,7 +115,7 @@ def test_jitter_factors_fill_their_ranges(rng):
 def test_noise_has_its_sigma_in_half_of_the_views(rng):
     config = replace(NOTHING, noise_probability=0.5)
     draw = draw_view(config, rng.random((40, VIEW_UNIFORMS)))
-    noisy = augment(torch.full((40, 3, 24, 32), 0.5), draw, np.zeros(40, bool)) - 0.5
+    noisy = augment(torch.full((40, 3, 24, 32), 0.5), draw) - 0.5
     sigmas = noisy.flatten(1).std(dim=1)
     assert 10 <= int((sigmas > 0).sum()) <= 30
     assert sigmas[sigmas > 0].mean().item() == pytest.approx(0.05, rel=0.02)
@@ -136,13 +143,13 @@ def test_vignette_darkens_the_corners_by_its_strength():
 
 
 def test_gamma_is_the_exponent():
-    found = augment(torch.full((1, 3, 4, 4), 0.25), draw_one(NOTHING, gamma=2.0), COLOURED)
+    found = augment(torch.full((1, 3, 4, 4), 0.25), draw_one(NOTHING, gamma=2.0))
     assert found.unique().tolist() == pytest.approx([0.0625])
 
 
 def test_options_that_are_off_change_nothing(rng):
     images = images_of(rng, batch=3)
-    same = augment(images.clone(), draw_view(NOTHING, rng.random((3, VIEW_UNIFORMS))), np.zeros(3, bool))
+    same = augment(images.clone(), draw_view(NOTHING, rng.random((3, VIEW_UNIFORMS))))
     assert torch.equal(same, images)
 
 
@@ -150,10 +157,10 @@ def test_a_sample_does_not_depend_on_its_batch(rng):
     config = PhotometricConfig(
         brightness=0.5, contrast=0.5, hue=0.1, gamma_probability=0.5, motion_blur_probability=0.5, noise_sigma_max=0.2
     )
-    images, uniforms, gray = images_of(rng, 6, 32, 40), rng.random((6, VIEW_UNIFORMS)), np.arange(6) % 2 == 0
-    together = augment(images.clone(), draw_view(config, uniforms), gray)
+    images, uniforms = images_of(rng, 6, 32, 40), rng.random((6, VIEW_UNIFORMS))
+    together = augment(images.clone(), draw_view(config, uniforms))
     for i in range(6):
-        alone = augment(images[i : i + 1].clone(), draw_view(config, uniforms[i : i + 1]), gray[i : i + 1])
+        alone = augment(images[i : i + 1].clone(), draw_view(config, uniforms[i : i + 1]))
         np.testing.assert_allclose(alone[0], together[i], atol=2e-6)  # sums of a convolution may be ordered differently
 
 
