@@ -7,6 +7,7 @@ Trajectories and their text form (TUM RGB-D: time in seconds, position, quaterni
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ import numpy.typing as npt
 from kp2d_ros.core.checks import check_shape
 from kp2d_ros.core.errors import DataError
 from kp2d_ros.core.se3 import quaternion_from_rotation, rotation_from_quaternion, transform_from
+
+_MAX_SECONDS = 2**63 // 10**9 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +53,10 @@ def format_tum(trajectory: Trajectory) -> str:
     """
     lines = ['# timestamp tx ty tz qx qy qz qw']
     for stamp_ns, pose in zip(trajectory.stamps_ns.tolist(), trajectory.world_from_camera, strict=True):
-        seconds, nanoseconds = divmod(stamp_ns, 10**9)
+        seconds, nanoseconds = divmod(abs(stamp_ns), 10**9)
+        sign = '-' if stamp_ns < 0 else ''
         numbers = [*pose[:3, 3], *quaternion_from_rotation(pose[:3, :3])]
-        lines.append(f'{seconds}.{nanoseconds:09d} ' + ' '.join(f'{value:.9f}' for value in numbers))
+        lines.append(f'{sign}{seconds}.{nanoseconds:09d} ' + ' '.join(f'{value:.9f}' for value in numbers))
     return '\n'.join(lines) + '\n'
 
 
@@ -60,15 +64,15 @@ def nanoseconds_from_text(seconds: str) -> int:
     """
     Integer nanoseconds of decimal seconds, without the rounding of a float64 (TUM's "1305031102.175304").
 
-    :raises ValueError: if it is no decimal number.
+    :raises ValueError: if it is no decimal number, or not within the 292 years that 64 bits hold.
     """
-    sign = -1 if seconds.strip().startswith('-') else 1
-    whole, _, fraction = seconds.strip().lstrip('+-').partition('.')
-    if 'e' in seconds.lower():
-        return round(float(seconds) * 1e9)
-    if not (whole or fraction):
-        raise ValueError(f'not a number: {seconds!r}')
-    return sign * (int(whole or '0') * 10**9 + int((fraction + '000000000')[:9]))
+    try:
+        value = Decimal(seconds.strip())
+    except InvalidOperation as error:
+        raise ValueError(f'not a number: {seconds!r}') from error
+    if not value.is_finite() or not -_MAX_SECONDS <= value <= _MAX_SECONDS:
+        raise ValueError(f'not a time in seconds: {seconds!r}')
+    return int(value * 10**9)
 
 
 def read_tum(path: Path) -> Trajectory:

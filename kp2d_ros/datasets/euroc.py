@@ -22,9 +22,10 @@ from kp2d_ros.core.settings import load_yaml
 from kp2d_ros.core.trajectories import Trajectory
 from kp2d_ros.datasets.camera_yaml import fit_coefficients
 from kp2d_ros.datasets.image_files import ImageFileSequence
-from kp2d_ros.datasets.text_tables import numbers_of, read_rows
+from kp2d_ros.datasets.text_tables import Row, numbers_of, read_rows
 
 _GROUND_TRUTHS = ('state_groundtruth_estimate0', 'mocap0')
+_STAMP_DIGITS = 19  # what 64 bits hold
 _POSE_NUMBERS = 7  # position, quaternion w x y z; velocity and biases may follow
 
 
@@ -47,9 +48,9 @@ def open_euroc(path: Path, camera: int | None = None) -> ImageFileSequence:
     stamps, images = [], []
     for row in read_rows(folder / 'data.csv'):
         words = row.words(',')
-        if len(words) < 2 or not words[0].isdecimal():
+        if len(words) < 2:
             raise row.error('time in ns, file name')
-        stamps.append(int(words[0]))
+        stamps.append(_stamp_of(row, words[0]))
         images.append(folder / 'data' / words[1])
     sensor = _read_sensor(folder / 'sensor.yaml')
     return ImageFileSequence(
@@ -59,6 +60,12 @@ def open_euroc(path: Path, camera: int | None = None) -> ImageFileSequence:
         camera=_camera_from(folder / 'sensor.yaml', sensor) if sensor else None,
         ground_truth=_read_ground_truth(root, _body_from(folder / 'sensor.yaml', sensor)),
     )
+
+
+def _stamp_of(row: Row, word: str) -> int:
+    if not word.isdecimal() or len(word) > _STAMP_DIGITS:
+        raise row.error(f'a time in ns, up to {_STAMP_DIGITS} digits, first')
+    return int(word)
 
 
 def _read_sensor(path: Path) -> dict[str, Any]:
@@ -115,10 +122,8 @@ def _read_ground_truth(root: Path, body_from_camera: npt.NDArray[np.float64]) ->
     stamps, poses = [], []
     for row in read_rows(folder / 'data.csv'):
         words = row.words(',')
-        if not words[0].isdecimal():
-            raise row.error('time in ns, position, quaternion w x y z')
         values = numbers_of(row, words[1 : 1 + _POSE_NUMBERS], _POSE_NUMBERS)
-        stamps.append(int(words[0]))
+        stamps.append(_stamp_of(row, words[0]))
         world_from_marker = transform_from(rotation_from_quaternion(values[[4, 5, 6, 3]]), values[:3])
         poses.append(world_from_marker @ marker_from_camera)
     if not poses:

@@ -1,0 +1,218 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+import cv2
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from kp2d_ros.core.cameras import CameraModel, LensModel, lens_model_from_name
+from kp2d_ros.core.errors import DataError, ShapeError
+
+MATRIX = np.array([[400.0, 0.0, 319.5], [0.0, 410.0, 239.5], [0.0, 0.0, 1.0]])
+COEFFICIENTS = {
+    LensModel.PLUMB_BOB: np.array([-0.28, 0.07, 2e-4, 2e-5, 0.005]),
+    LensModel.RATIONAL_POLYNOMIAL: np.array([0.4, 0.05, 1e-3, -5e-4, 0.002, 0.7, 0.1, 0.005]),
+    LensModel.EQUIDISTANT: np.array([0.02, -0.01, 0.004, -0.001]),
+}
+
+
+def camera_of(lens, coefficients=None, matrix=MATRIX):
+    return CameraModel(640, 480, matrix, lens, COEFFICIENTS[lens] if coefficients is None else coefficients)
+
+
+@pytest.fixture(params=LensModel)
+def camera(request):
+    return camera_of(request.param)
+
+
+def points_in_view(rng, count=200):
+    depth = rng.uniform(0.5, 20.0, (count, 1))
+    return np.hstack([rng.uniform(-0.7, 0.7, (count, 2)) * depth, depth])
+
+
+def opencv_projection(camera, points):
+    nothing = np.zeros(3)
+    if camera.lens is LensModel.EQUIDISTANT:
+        pixels, _ = cv2.fisheye.projectPoints(points[:, None], nothing, nothing, camera.matrix, camera.coefficients)
+    else:
+        pixels, _ = cv2.projectPoints(points, nothing, nothing, camera.matrix, camera.coefficients)
+    return pixels.reshape(-1, 2)
+
+
+def test_projects_like_opencv(camera, rng):
+    points = points_in_view(rng)
+    np.testing.assert_allclose(camera.project(points), opencv_projection(camera, points), atol=1e-9)
+
+
+@pytest.mark.parametrize('count', [0, 4])
+def test_projects_like_opencv_with_fewer_coefficients(rng, count):
+    camera = camera_of(LensModel.PLUMB_BOB, COEFFICIENTS[LensModel.PLUMB_BOB][:count])
+    points = points_in_view(rng)
+    np.testing.assert_allclose(camera.project(points), opencv_projection(camera, points), atol=1e-9)
+
+
+def test_pixels_become_rays_that_project_to_the_same_pixels(camera):
+    x, y = np.meshgrid(np.linspace(0, 639, 40), np.linspace(0, 479, 30))
+    pixels = np.stack([x.ravel(), y.ravel()], axis=1)
+    rays = camera.unproject(pixels)
+    assert np.isfinite(rays).all()
+    again = opencv_projection(camera, np.column_stack([rays, np.ones(len(rays))]))
+    np.testing.assert_allclose(again, pixels, atol=1e-5)
+
+
+def test_the_ray_does_not_depend_on_the_depth_of_the_point(camera, rng):
+    points = points_in_view(rng)
+    rays = camera.unproject(camera.project(points))
+    np.testing.assert_allclose(rays, points[:, :2] / points[:, 2:], atol=1e-8)
+
+
+def test_a_pinhole_without_distortion_is_a_division(rng):
+    camera = camera_of(LensModel.PLUMB_BOB, np.zeros(5), np.array([[400.0, 3.0, 319.5], [0, 410.0, 239.5], [0, 0, 1]]))
+    points = points_in_view(rng)
+    pixels = points @ camera.matrix.T
+    np.testing.assert_allclose(camera.project(points), pixels[:, :2] / pixels[:, 2:], atol=1e-9)
+    np.testing.assert_allclose(camera.unproject(camera.project(points)), points[:, :2] / points[:, 2:], atol=1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    lens=st.sampled_from([LensModel.PLUMB_BOB, LensModel.RATIONAL_POLYNOMIAL]),
+    values=st.lists(st.floats(-0.4, 0.4), min_size=8, max_size=8),
+    angle=st.floats(0, 6.28),
+    radius=st.floats(0, 0.8),
+)
+def test_any_lens_gives_the_ray_back_or_nan(lens, values, angle, radius):
+    values = np.array(values)
+    values[2:4] *= 0.01  # tangential
+    camera = camera_of(lens, values[: 5 if lens is LensModel.PLUMB_BOB else 8])
+    ray = np.array([[radius * np.cos(angle), radius * np.sin(angle)]])
+    pixel = camera.project(np.column_stack([ray, [1.0]]))
+    found = camera.unproject(pixel)
+    assume(np.isfinite(found).all())
+    # Where the lens folds, two rays meet in one pixel: the one found must be one of them.
+    np.testing.assert_allclose(camera.project(np.column_stack([found, [1.0]])), pixel, atol=1e-5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    values=st.lists(st.floats(-0.02, 0.02), min_size=4, max_size=4), radius=st.floats(0, 6.0), angle=st.floats(0, 6.28)
+)
+def test_a_fisheye_gives_the_ray_back_up_to_eighty_degrees(values, radius, angle):
+    camera = camera_of(LensModel.EQUIDISTANT, np.array(values))
+    ray = np.array([[radius * np.cos(angle), radius * np.sin(angle)]])
+    assume(_fisheye_rises(values))
+    found = camera.unproject(camera.project(np.column_stack([ray, [1.0]])))
+    np.testing.assert_allclose(found, ray, atol=1e-5)
+
+
+def _fisheye_rises(values):
+    theta = np.linspace(0, 1.57, 50)
+    slope = 1 + sum((2 * i + 3) * k * theta ** (2 * i + 2) for i, k in enumerate(values))
+    return (slope > 0.3).all()
+
+
+def test_points_that_are_not_in_front_have_no_pixel(camera):
+    pixels = camera.project(np.array([[0.1, 0.1, -1.0], [0.1, 0.1, 0.0], [0.0, 0.0, 1.0]]))
+    assert np.isnan(pixels[:2]).all()
+    np.testing.assert_allclose(pixels[2], camera.matrix[:2, 2])
+
+
+def test_pixels_that_no_ray_reaches_are_nan_and_others_are_not():
+    strong = camera_of(LensModel.PLUMB_BOB, np.array([-0.5, 0.0, 0.0, 0.0]))
+    # r (1 - r^2 / 2) has its largest value, 0.544, at r = 0.816: pixels farther out than 218 px see nothing.
+    rays = strong.unproject(np.array([[319.5 + 200, 239.5], [319.5 + 225, 239.5]]))
+    assert np.isfinite(rays[0]).all()
+    assert np.isnan(rays[1]).all()
+    fisheye = camera_of(LensModel.EQUIDISTANT, np.zeros(4))
+    beyond = fisheye.unproject(np.array([[319.5 + 400 * 1.5, 239.5], [319.5 + 400 * 1.6, 239.5]]))
+    assert beyond[0, 0] == pytest.approx(np.tan(1.5))
+    assert np.isnan(beyond[1]).all()
+
+
+def test_pixels_that_are_not_finite_give_nan_and_leave_the_others_alone(camera):
+    rays = camera.unproject(np.array([[np.nan, 5.0], [np.inf, 5.0], [319.5, 239.5]]))
+    assert np.isnan(rays[:2]).any(axis=1).all()
+    np.testing.assert_allclose(rays[2], 0, atol=1e-9)
+
+
+def test_no_points_give_no_pixels_and_no_rays(camera):
+    assert camera.project(np.empty((0, 3))).shape == (0, 2)
+    assert camera.unproject(np.empty((0, 2))).shape == (0, 2)
+
+
+def test_takes_float32_pixels_and_computes_in_float64(camera):
+    rays = camera.unproject(np.array([[100.25, 50.5]], np.float32))
+    assert rays.dtype == np.float64
+    np.testing.assert_array_equal(rays, camera.unproject(np.array([[100.25, 50.5]])))
+
+
+def test_refuses_points_of_another_shape(camera):
+    with pytest.raises(ShapeError, match=r'xy: found shape \(3,\)'):
+        camera.unproject(np.zeros(3))
+    with pytest.raises(ShapeError, match=r'points: found shape \(5, 2\)'):
+        camera.project(np.zeros((5, 2)))
+
+
+def test_focal_lengths_are_read_from_the_matrix():
+    camera = camera_of(LensModel.PLUMB_BOB)
+    assert (camera.fx, camera.fy) == (400.0, 410.0)
+    assert camera.focal_px == pytest.approx(np.sqrt(400.0 * 410.0))
+
+
+def changed(row, column, value):
+    matrix = MATRIX.copy()
+    matrix[row, column] = value
+    return matrix
+
+
+@pytest.mark.parametrize(
+    ('fields', 'complaint'),
+    [
+        ({'width': 0}, 'camera size: found 0x480'),
+        ({'height': -1}, 'camera size: found 640x-1'),
+        ({'matrix': np.zeros((3, 3))}, r'K\[0\] == 0 means: not calibrated'),
+        ({'matrix': changed(0, 0, np.nan)}, 'positive focal lengths'),
+        ({'matrix': changed(1, 2, np.inf)}, 'expected finite numbers'),
+        ({'matrix': changed(1, 1, -400.0)}, 'positive focal lengths'),
+        ({'matrix': changed(2, 2, 2.0)}, r'expected \[\[fx, s, cx\]'),
+        ({'matrix': changed(1, 0, 5.0)}, r'expected \[\[fx, s, cx\]'),
+        ({'coefficients': np.zeros(3)}, 'distortion of plumb_bob: .*expected 0 or 4 or 5 finite'),
+        ({'coefficients': np.array([np.nan] * 5)}, 'distortion of plumb_bob'),
+        ({'lens': LensModel.EQUIDISTANT}, 'distortion of equidistant: .*expected 4'),
+        ({'lens': LensModel.RATIONAL_POLYNOMIAL}, 'distortion of rational_polynomial: .*expected 8'),
+    ],
+)
+def test_refuses_what_is_no_camera(fields, complaint):
+    good = {'width': 640, 'height': 480, 'matrix': MATRIX, 'lens': LensModel.PLUMB_BOB, 'coefficients': np.zeros(5)}
+    with pytest.raises(DataError, match=complaint):
+        CameraModel(**{**good, **fields})
+
+
+def test_refuses_a_matrix_of_another_shape():
+    with pytest.raises(ShapeError, match='camera matrix'):
+        camera_of(LensModel.PLUMB_BOB, matrix=np.zeros((3, 4)))
+
+
+@pytest.mark.parametrize(
+    ('name', 'lens'),
+    [
+        ('plumb_bob', LensModel.PLUMB_BOB),
+        (' Plumb_Bob ', LensModel.PLUMB_BOB),
+        ('', LensModel.PLUMB_BOB),
+        ('radtan', LensModel.PLUMB_BOB),
+        ('radial-tangential', LensModel.PLUMB_BOB),
+        ('rational_polynomial', LensModel.RATIONAL_POLYNOMIAL),
+        ('equidistant', LensModel.EQUIDISTANT),
+        ('fisheye', LensModel.EQUIDISTANT),
+    ],
+)
+def test_knows_lenses_by_their_names(name, lens):
+    assert lens_model_from_name(name) is lens
+
+
+def test_names_the_known_lenses_where_one_is_unknown():
+    with pytest.raises(
+        DataError, match="found 'spherical', expected one of plumb_bob, rational_polynomial, equidistant"
+    ):
+        lens_model_from_name('spherical')
