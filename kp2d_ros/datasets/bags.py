@@ -140,7 +140,8 @@ def open_bag(
         if ground_truth_topic:
             truth = _read_ground_truth(path, reader, ground_truth_topic, first[1].header.frame_id)
         count = sum(connection.msgcount for connection in reader.connections if connection.topic == topic)
-    return BagSequence(path.resolve().stem, path, topic, count, calibration.camera, truth)
+    name = path.stem if path.is_file() else path.resolve().name
+    return BagSequence(name, path, topic, count, calibration.camera, truth)
 
 
 def write_bag(path: Path, sequence: SequenceReader, config: BagConfig | None = None) -> None:

@@ -27,9 +27,9 @@ def open_image_folder(path: Path) -> ImageFileSequence:
     """
     The images of ``images/``, or of the folder itself, in the order of their names.
 
-    Beside them may lie ``camera.yaml`` (as camera_calibration writes it), ``times.txt`` (seconds, one line per
-    image; without it the images follow each other at the nominal rate) and ``poses.txt`` (camera in the world: 12
-    columns, one line per image, or a TUM trajectory).
+    Beside them may lie ``camera.yaml`` (as camera_calibration writes it), ``times.txt`` (seconds, one line per image)
+    and ``poses.txt`` (camera in the world: 12 columns, one line per image, or a TUM trajectory). Without times.txt the
+    images have the times of a TUM trajectory of as many lines, or follow each other at the nominal rate.
 
     :raises DataError: naming the file that is not what it should be.
     """
@@ -41,11 +41,15 @@ def open_image_folder(path: Path) -> ImageFileSequence:
         stamps = read_times(times)
         if len(stamps) != len(images):
             raise DataError(f'{times}: found {len(stamps)} times, expected one for each of the {len(images)} images')
-    camera, poses = folder / 'camera.yaml', folder / 'poses.txt'
+    poses = folder / 'poses.txt'
+    ground_truth = read_trajectory(poses, stamps) if poses.is_file() else None
+    if ground_truth is not None and not times.is_file() and len(ground_truth) == len(images):
+        stamps = ground_truth.stamps_ns.tolist()
+    camera = folder / 'camera.yaml'
     return ImageFileSequence(
         name=folder.name,
         stamps_ns=tuple(stamps),
         paths=tuple(images),
         camera=read_camera(camera) if camera.is_file() else None,
-        ground_truth=read_trajectory(poses, stamps) if poses.is_file() else None,
+        ground_truth=ground_truth,
     )

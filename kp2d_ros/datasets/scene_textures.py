@@ -140,7 +140,8 @@ def paint_poster(rng: np.random.Generator, height: int, width: int, texels: floa
     for _ in range(4):
         _write(rng, picture, scale * rng.uniform(0.04, 0.13))
     cv2.rectangle(picture, (0, 0), (width - 1, height - 1), (40, 30, 24), max(2, int(0.03 * texels)))
-    return picture
+    worn = 1.0 + 0.05 * grain(rng, height, width, texels, 0.1)
+    return np.asarray(np.clip(picture * worn[..., None], 0, 255), np.uint8)
 
 
 def paint_books(rng: np.random.Generator, height: int, width: int, texels: float) -> ImageArray:

@@ -181,6 +181,14 @@ def test_images_without_times_follow_at_the_nominal_rate(tmp_path):
     assert (sequence.camera, sequence.ground_truth) == (None, None)
 
 
+def test_images_without_times_have_those_of_a_trajectory_of_as_many_lines(tmp_path):
+    write_images(tmp_path, ['1.png', '2.png'])
+    write(tmp_path, poses_dot_txt='7.5 0 0 0 0 0 0 1\n8.5 0 0 0 0 0 0 1\n')
+    assert open_image_folder(tmp_path).stamps_ns == (7_500_000_000, 8_500_000_000)
+    write(tmp_path, poses_dot_txt='7.5 0 0 0 0 0 0 1\n')
+    assert open_image_folder(tmp_path).stamps_ns == (0, 100_000_000)
+
+
 def test_a_folder_with_too_few_times_is_refused(tmp_path):
     write_images(tmp_path, ['1.png', '2.png'])
     write(tmp_path, times_dot_txt='0.5\n')

@@ -160,3 +160,15 @@ def test_refuses_a_lens_that_is_none(change, complaint):
 def test_refuses_settings_out_of_range():
     with pytest.raises(ConfigError, match='frames: found 0'):
         SceneConfig(frames=0)
+
+
+def test_a_bag_of_the_scene_is_the_scene_again(scene, tmp_path):
+    bags = pytest.importorskip('kp2d_ros.datasets.bags')
+    bags.write_bag(tmp_path / 'b', scene)
+    again = bags.open_bag(tmp_path / 'b', ground_truth_topic='/ground_truth')
+    for recorded, rendered in zip(again, scene, strict=True):
+        assert (recorded.stamp_ns, recorded.frame_id) == (rendered.stamp_ns, rendered.frame_id)
+        np.testing.assert_array_equal(recorded.image, rendered.image)
+    truth = scene.ground_truth.world_from_camera
+    np.testing.assert_allclose(again.ground_truth.world_from_camera, truth, atol=1e-12)
+    np.testing.assert_array_equal(again.camera.coefficients, scene.camera.coefficients)
