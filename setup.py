@@ -18,7 +18,7 @@ EXTRAS = {
     'torch': ['torch>=2.4', 'safetensors>=0.4'],
     'onnx': ['onnxruntime>=1.17'],
     'export': ['torch>=2.4', 'safetensors>=0.4', 'onnx>=1.17', 'onnxscript>=0.5', 'onnxruntime>=1.17'],
-    'bags': ['rosbags>=0.10.4', 'rosbags-image>=0.10'],
+    'bags': ['rosbags>=0.10.4'],
     'evaluation': ['evo>=1.28', 'matplotlib>=3.6'],
 }
 

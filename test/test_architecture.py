@@ -51,7 +51,6 @@ LIBRARIES = {
     'onnxruntime': ('inference/onnx_backend.py',),
     'tensorrt': ('inference/tensorrt_backend.py',),
     'rosbags': ('datasets/bags.py',),
-    'rosbags.image': ('ros/image_messages.py',),
     'evo': ('evaluation/trajectory.py',),
     'matplotlib': ('evaluation/plot.py',),
     'tqdm': ('cli/',),
