@@ -23,7 +23,7 @@ from kp2d_ros.networks.config import PRESETS
 from kp2d_ros.odometry.frontend import Frontend, FrontendConfig
 
 _ROS_KEY = 'ros__parameters'
-_UNTRAINED = 'compact-m'  # with allow_untrained, where no model is named
+_UNTRAINED = 'compact-s'  # with allow_untrained, where no model is named
 _PACKAGES = {'torch': 'torch', 'safetensors': 'torch', 'onnxruntime': 'onnx'}  # by the extra of pip that brings them
 
 

@@ -27,12 +27,12 @@ def test_prints_what_was_written_and_how_far_it_is_from_torch(monkeypatch, capsy
     calls = []
     monkeypatch.setattr(export, 'export_onnx', fake_export(calls))
     out = tmp_path / 'small.onnx'
-    arguments = ['--model', 'compact-m', '--out', str(out), '--height', '240', '--width', '320', '--allow-untrained']
+    arguments = ['--model', 'compact-s', '--out', str(out), '--height', '240', '--width', '320', '--allow-untrained']
     assert main(arguments) == 0
-    assert calls == [('untrained-compact-m', 'small.onnx', 240, 320)]
+    assert calls == [('untrained-compact-s', 'small.onnx', 240, 320)]
     printed = capsys.readouterr().out
     for part in (
-        'untrained-compact-m:',
+        'untrained-compact-s:',
         '(never trained)',
         str(out),
         '2.8 MB',
@@ -46,17 +46,17 @@ def test_prints_what_was_written_and_how_far_it_is_from_torch(monkeypatch, capsy
 
 def test_without_a_size_the_file_takes_any(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(export, 'export_onnx', fake_export([]))
-    assert main(['--model', 'compact-m', '--out', str(tmp_path / 'x.onnx'), '--allow-untrained']) == 0
+    assert main(['--model', 'compact-s', '--out', str(tmp_path / 'x.onnx'), '--allow-untrained']) == 0
     assert 'any multiple of 8' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (['--model', 'compact-m', '--out', 'x.onnx'], 'untrained-compact-m:'),
+        (['--model', 'compact-s', '--out', 'x.onnx'], 'untrained-compact-s:'),
         (['--model', 'v9', '--out', 'x.onnx'], "model: found 'v9'"),
         (
-            ['--model', 'compact-m', '--out', 'x.pt', '--allow-untrained'],
+            ['--model', 'compact-s', '--out', 'x.pt', '--allow-untrained'],
             "--out: found 'x.pt', expected a name that ends in",
         ),
         (['--model', 'x.onnx', '--out', 'y.onnx'], 'an exported network'),
@@ -76,5 +76,5 @@ def test_a_file_that_was_not_kept_is_an_error(monkeypatch, capsys, tmp_path):
         raise BackendError('x.onnx: is not kept')
 
     monkeypatch.setattr(export, 'export_onnx', refuse)
-    assert main(['--model', 'compact-m', '--out', str(tmp_path / 'x.onnx'), '--allow-untrained']) == 1
+    assert main(['--model', 'compact-s', '--out', str(tmp_path / 'x.onnx'), '--allow-untrained']) == 1
     assert 'is not kept' in capsys.readouterr().err

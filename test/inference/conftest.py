@@ -4,6 +4,9 @@
 A tiny network as a checkpoint and as an ONNX file, made once, and images to run it on.
 """
 
+import dataclasses
+import sys
+
 import cv2
 import numpy as np
 import pytest
@@ -32,6 +35,21 @@ def tiny_checkpoint(name='tiny', config=TINY, is_trained=True):
     return checkpoint_from_network(network, name, is_trained=is_trained)
 
 
+@pytest.fixture(scope='module', autouse=True)
+def one_thread():
+    """
+    Layers as small as these only wait for each other on several threads.
+    """
+    torch = sys.modules.get('torch')
+    if torch is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope='session')
 def checkpoint():
     """
@@ -45,8 +63,6 @@ def gray_checkpoint():
     """
     The same for gray images.
     """
-    import dataclasses
-
     return tiny_checkpoint('tiny-gray', dataclasses.replace(TINY, use_color=False, do_upsample=False))
 
 

@@ -98,8 +98,8 @@ def test_kp2d_without_weights_is_refused_with_what_can_be_done():
 
 
 def test_an_untrained_network_is_refused_unless_it_is_wanted(texture):
-    with pytest.raises(BackendError, match=r'untrained-compact-m:.* was never trained'):
-        build_backend(ExtractorConfig(name='kp2d', model='compact-m', device='cpu'))
+    with pytest.raises(BackendError, match=r'untrained-compact-s:.* was never trained'):
+        build_backend(ExtractorConfig(name='kp2d', model='compact-s', device='cpu'))
     extractor = build_extractor(ExtractorConfig(name='kp2d', allow_untrained=True, device='cpu'))
     assert len(extractor.extract(texture(64, 48))) > 0
 

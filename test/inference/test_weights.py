@@ -26,10 +26,10 @@ def test_an_untrained_network_is_the_same_each_time_and_leaves_the_random_stream
     torch.manual_seed(3)
     expected = torch.rand(1)
     torch.manual_seed(3)
-    first, second = find_checkpoint('compact-m').info, find_checkpoint('compact-m').info
+    first, second = find_checkpoint('compact-s').info, find_checkpoint('compact-s').info
     assert first.model_id == second.model_id
     assert not first.is_trained
-    assert first.name == 'untrained-compact-m'
+    assert first.name == 'untrained-compact-s'
     assert torch.equal(torch.rand(1), expected)
 
 
