@@ -96,7 +96,7 @@ def _greedy(xy: npt.NDArray[np.float64], radius: float) -> BoolArray:
         free = np.ones(len(xy), np.bool_)
         free[worse] = False
         keep[worse[free[better]]] = False
-        open_pairs = ~free[better] & keep[better] & keep[worse]
+        open_pairs = keep[better] & keep[worse]
         better, worse = better[open_pairs], worse[open_pairs]
     return keep
 
