@@ -295,7 +295,7 @@ def test_a_damaged_bag_gives_frames_or_a_data_error(tmp_path, rng, storage):
     content = file.read_bytes()
     damaged = tmp_path / f'damaged{file.suffix}'
     errors = 0
-    for i in range(40):
+    for i in range(20):
         place = int(rng.integers(len(content)))
         patched = content[:place] + (rng.bytes(4) + content[place + 4 :] if i % 2 else b'')
         damaged.write_bytes(patched)
@@ -303,7 +303,7 @@ def test_a_damaged_bag_gives_frames_or_a_data_error(tmp_path, rng, storage):
             list(open_bag(damaged, ground_truth_topic='/ground_truth'))
         except DataError:
             errors += 1
-    assert errors >= 10
+    assert errors >= 5
 
 
 def test_a_file_that_is_no_bag_is_refused(tmp_path):
