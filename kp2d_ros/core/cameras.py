@@ -86,7 +86,9 @@ class CameraModel:
                 'expected finite numbers with positive focal lengths (K[0] == 0 means: not calibrated)'
             )
         if not np.allclose(self.matrix[[1, 2, 2, 2], [0, 0, 1, 2]], (0.0, 0.0, 0.0, 1.0)):
-            raise DataError(f'camera matrix: found {self.matrix.tolist()}, expected [[fx, s, cx], [0, fy, cy], [0, 0, 1]]')
+            raise DataError(
+                f'camera matrix: found {self.matrix.tolist()}, expected [[fx, s, cx], [0, fy, cy], [0, 0, 1]]'
+            )
         allowed = _COEFFICIENT_COUNTS[self.lens]
         if self.coefficients.shape not in [(n,) for n in allowed] or not np.isfinite(self.coefficients).all():
             raise DataError(
@@ -153,7 +155,9 @@ def _distort(lens: LensModel, coefficients: Float64Array, plane: Float64Array) -
     above = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
     below = 1 + r2 * (k4 + r2 * (k5 + r2 * k6))
     radial = above / below
-    slope = ((k1 + r2 * (2 * k2 + r2 * 3 * k3)) - radial * (k4 + r2 * (2 * k5 + r2 * 3 * k6))) / below  # d radial / d r2
+    slope = (
+        (k1 + r2 * (2 * k2 + r2 * 3 * k3)) - radial * (k4 + r2 * (2 * k5 + r2 * 3 * k6))
+    ) / below  # d radial / d r2
     distorted = np.stack(
         [
             x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x),
