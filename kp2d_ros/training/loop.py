@@ -149,7 +149,7 @@ def _validated(state: RunState, hooks: Hooks, process: Process) -> Mapping[str, 
 
 def _keep_bad_batch(out: Path, step: int, batch: PairBatch, process: Process, what: str, losses: Losses) -> str:
     path = out / f'bad_batch_rank{process.rank}.safetensors'
-    tensors = {name: value for name, value in batch._asdict().items() if isinstance(value, Tensor)}
+    tensors = {name: value.clone() for name, value in batch._asdict().items()}  # views may share memory
     write_tensor_file(path, TensorFile(tensors, {'kind': 'bad_batch', 'step': step}))
     parts = ', '.join(f'{name} {float(value):.4g}' for name, value in losses.parts.items())
     return f'step {step}: the {what} is not finite ({parts}); the batch is in {path}'
