@@ -20,6 +20,7 @@ from kp2d_ros.core.resources import PACKAGE, find_shipped_file
 _POLL_SECONDS = 0.05
 _TAIL_LINES = 15
 _STOP_SECONDS = 5.0
+_OLD_PROFILES = frozenset({'humble', 'iron', 'jazzy'})  # where Fast DDS still goes by its former name
 
 
 def find_executable(name: str, environment: Mapping[str, str] = os.environ) -> Path:
@@ -46,18 +47,16 @@ def isolated_environment(environment: Mapping[str, str] = os.environ) -> dict[st
     A domain that is set stays; otherwise one is taken by the number of this process.
     """
     domain = environment.get('ROS_DOMAIN_ID', '')
-    profile = str(find_shipped_file('config/fastdds_localhost.xml'))
+    distribution = environment.get('ROS_DISTRO', '')
+    profiles = 'FASTRTPS_DEFAULT_PROFILES_FILE' if distribution in _OLD_PROFILES else 'FASTDDS_DEFAULT_PROFILES_FILE'
     loopback = (
-        {'ROS_LOCALHOST_ONLY': '1'}
-        if environment.get('ROS_DISTRO') == 'humble'
-        else {'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
+        {'ROS_LOCALHOST_ONLY': '1'} if distribution == 'humble' else {'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
     )
     return {
         **environment,
         **loopback,
+        profiles: str(find_shipped_file('config/fastdds_localhost.xml')),
         'ROS_DOMAIN_ID': domain if domain not in ('', '0') else str(1 + os.getpid() % 101),
-        'FASTDDS_DEFAULT_PROFILES_FILE': profile,
-        'FASTRTPS_DEFAULT_PROFILES_FILE': profile,
         'PYTHONUNBUFFERED': '1',
     }
 
