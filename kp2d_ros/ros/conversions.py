@@ -329,7 +329,7 @@ def _flat(code: str, values: npt.NDArray[Any]) -> array.array[Any]:
     The numbers of an array of any shape one after the other; ``code`` is that of ``array.array`` and of NumPy.
     """
     flat = array.array(code)
-    flat.frombytes(np.ascontiguousarray(values, code).data)
+    flat.frombytes(np.ascontiguousarray(values, code).reshape(-1).view(np.uint8).data)
     return flat
 
 

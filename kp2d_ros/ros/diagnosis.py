@@ -45,7 +45,7 @@ class NodeFacts:
     ``state`` is the lifecycle state; ``model_problem`` says why there is no extractor; ``processed`` and ``received``
     count the images within the time looked at; ``refusal`` is the last complaint about an image; ``image_topics`` are
     the image topics that exist (full names); ``clock_is_missing``: time is simulated and nobody publishes it;
-    ``stalled``: the worker is stuck.
+    ``trouble`` says why the worker does not work.
     """
 
     state: str
@@ -57,7 +57,7 @@ class NodeFacts:
     camera_problem: str = ''
     image_topics: Sequence[str] = field(default_factory=tuple)
     clock_is_missing: bool = False
-    stalled: bool = False
+    trouble: str = ''
 
 
 def why_no_output(facts: NodeFacts) -> str:
@@ -67,7 +67,8 @@ def why_no_output(facts: NodeFacts) -> str:
     if facts.model_problem:
         return f'no extractor: {facts.model_problem}'
     if facts.state != 'active':
-        return f'the node is {facts.state}: activate it (`ros2 lifecycle set NODE configure`, then `activate`)'
+        steps = 'configure`, then `activate' if facts.state == 'unconfigured' else 'activate'
+        return f'the node is {facts.state}: `ros2 lifecycle set NODE {steps}`'
     if facts.processed:
         return ''
     if facts.image.received:
@@ -84,15 +85,18 @@ def why_no_poses(facts: NodeFacts) -> str:
     """
     if facts.camera_problem:
         return facts.camera_problem
-    return '' if facts.camera_info.received else f'no calibration: {why_no_messages(facts.camera_info, ())}'
+    return '' if facts.camera_info.received else f'no calibration: {why_no_messages(facts.camera_info)}'
 
 
-def why_no_messages(topic: TopicFacts, others: Sequence[str]) -> str:
+def why_no_messages(topic: TopicFacts, others: Sequence[str] | None = None) -> str:
     """
     Why nothing arrives on a topic.
+
+    :param others: topics that the user may have meant; None: do not speak of them.
     """
     if not topic.offers:
-        return f'no publisher on {topic.topic}{_similar(topic.topic, others)}'
+        hint = '' if others is None else _similar(topic.topic, others)
+        return f'no publisher on {topic.topic}{hint}'
     fitting = [offer for offer in topic.offers if offer.type_name == topic.wanted_type]
     if not fitting:
         found = ', '.join(sorted({offer.type_name for offer in topic.offers}))
@@ -108,8 +112,8 @@ def why_no_messages(topic: TopicFacts, others: Sequence[str]) -> str:
 
 
 def _why_nothing_processed(facts: NodeFacts) -> str:
-    if facts.stalled:
-        return f'images arrive on {facts.image.topic}, but the worker is stuck on one of them'
+    if facts.trouble:
+        return f'images arrive on {facts.image.topic}, but {facts.trouble}'
     if facts.refusal:
         return f'images arrive on {facts.image.topic}, but none can be used: {facts.refusal}'
     return f'images arrive on {facts.image.topic}; the first is still being processed'

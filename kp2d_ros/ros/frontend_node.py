@@ -16,7 +16,7 @@ import rclpy
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType, JumpThreshold  # type: ignore[attr-defined]
 from rclpy.duration import Duration
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.logging import get_logger
 from rclpy.parameter import Parameter
@@ -28,7 +28,6 @@ from kp2d_ros.inference.extractor import ExtractorConfig
 from kp2d_ros.inference.pipeline import build_extractor
 from kp2d_ros.ros.diagnosis import NodeFacts, TopicFacts
 from kp2d_ros.ros.engine import Engine
-from kp2d_ros.ros.executors import make_executor
 from kp2d_ros.ros.log_bridge import forward_logging, stop_forwarding
 from kp2d_ros.ros.model_swap import BuildExtractor, ModelSwap, load_extractor
 from kp2d_ros.ros.monitor import Monitor
@@ -282,7 +281,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         get_logger(NAME).fatal(str(error))
         rclpy.try_shutdown()
         return 1
-    executor = make_executor(node.config.mode)
+    # Not the events executor: it needs the GIL in the middleware's callbacks, and publish() from the worker holds it.
+    executor = SingleThreadedExecutor()
     executor.add_node(node)
     try:
         node.start()

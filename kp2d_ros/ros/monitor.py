@@ -28,11 +28,15 @@ class Monitor:
         self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self._fine_at = {'output': monotonic(), 'poses': monotonic()}
         self._said_at: dict[str, float] = {}
+        self._state = ''
 
     def look(self, facts: NodeFacts, session: Session | None, patience: float) -> None:
         """
         Judge the facts; what is wrong for longer than so many seconds is said.
         """
+        if facts.state != self._state:  # what could not be expected before is not late yet
+            self._state = facts.state
+            self._fine_at = dict.fromkeys(self._fine_at, monotonic())
         error = self._after_a_while('output', why_no_output(facts), patience)
         runs = session is not None and not error
         warning = self._after_a_while('poses', why_no_poses(facts) if runs else '', patience)

@@ -51,7 +51,6 @@ class NodeConfig(PipelineConfig):
         'metric',
         'when odometry is published: metric: only in metres; unit: also in the unknown unit of one camera',
         choices=('never', 'metric', 'unit'),
-        runtime=True,
     )
     publish_tf: bool = setting(False, 'publish the odometry as a transform as well (needs tf2_ros)')
     odom_frame: str = setting('odom', 'frame that the odometry is in')

@@ -31,6 +31,7 @@ _logger = logging.getLogger(__name__)
 
 _COMPLAINT_SECONDS = 5.0  # each kind of complaint is said once in so long
 _TROUBLE_SECONDS = 5.0  # how long a worker that was replaced is an error in the diagnostics
+_REPLACE_SECONDS = 2.0  # a worker that dies again and again is not replaced more often than this
 _STOP_SECONDS = 1.0
 _LIVE_SLOTS = 1  # the newest image only
 
@@ -139,9 +140,8 @@ class Session:
         """
         Put another worker in the place of one that is stuck or died.
         """
-        limit = self.config.watchdog_s
-        trouble = self._worker.trouble(limit)
-        if not trouble or monotonic() - self._replaced_at < limit:
+        trouble = self._worker.trouble(self.config.watchdog_s)
+        if not trouble or monotonic() - self._replaced_at < _REPLACE_SECONDS:
             return
         self._trouble, self._replaced_at = trouble, monotonic()
         self._node.get_logger().error(f'{trouble}; starting another one')
@@ -169,7 +169,7 @@ class Session:
             camera_problem=self._inputs.calibrations.problem if self._inputs.calibrations.has_arrived else '',
             image_topics=self._inputs.image_topics(),
             clock_is_missing=bool(uses_clock) and not self._node.count_publishers('/clock'),
-            stalled=bool(self.trouble),
+            trouble=self.trouble or self._worker.trouble(self.config.watchdog_s),
         )
 
     def _missed(self) -> int:
