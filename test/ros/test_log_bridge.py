@@ -1,0 +1,56 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+import logging
+
+from kp2d_ros.ros.log_bridge import ThrottledLog, forward_logging, stop_forwarding
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+class RecordingLogger:
+    def __init__(self):
+        self.lines = []
+
+    def __getattr__(self, severity):
+        return lambda text: self.lines.append((severity, text))
+
+
+def test_says_each_kind_once_per_period_and_counts_the_rest():
+    said, clock = [], Clock()
+    log = ThrottledLog(said.append, 5.0, clock)
+    for number in range(4):
+        log.complain('step', f'wrong step {number}')
+    log.complain('encoding', 'unknown encoding')
+    assert said == ['wrong step 0', 'unknown encoding']
+    clock.now = 6.0
+    log.complain('step', 'wrong step 9')
+    assert said[-1] == 'wrong step 9 (3 more like this)'
+
+
+def test_remembers_the_latest_complaint_for_a_while():
+    clock = Clock()
+    log = ThrottledLog(lambda text: None, 5.0, clock)
+    assert log.latest(1.0) == ''
+    log.complain('a', 'first')
+    log.complain('a', 'second')
+    assert log.latest(1.0) == 'second'
+    clock.now = 2.0
+    assert log.latest(1.0) == ''
+
+
+def test_hands_records_of_the_package_to_the_ros_logger():
+    logger = RecordingLogger()
+    handler = forward_logging(logger)
+    try:
+        logging.getLogger('kp2d_ros.somewhere').warning('%d of %d', 1, 2)
+        logging.getLogger('kp2d_ros').info('fine')
+        logging.getLogger('elsewhere').error('not ours')
+    finally:
+        stop_forwarding(handler)
+    logging.getLogger('kp2d_ros').error('too late')
+    assert logger.lines == [('warning', '1 of 2'), ('info', 'fine')]
