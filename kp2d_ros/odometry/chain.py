@@ -98,12 +98,11 @@ class Chain:
             return self._endure(view, motion, config, min_keypoints)
         self._lost_frames = 0
         self._frames += 1
-        if motion.begins_segment:
+        if motion.begins_chain:
             if self._has_unit:
                 self._break()
-                motion = replace(
-                    motion, state=TrackingState.DEGRADED, reason='the scale could not be carried on: a new segment begins'
-                )
+                reason = 'the scale could not be carried on: a new segment begins'
+                motion = replace(motion, state=TrackingState.DEGRADED, reason=reason)
             self._has_unit = True
         placed = placed_view(view, matches, motion, self._reference)
         must_advance = self._is_due(motion, config)
@@ -142,7 +141,9 @@ class Chain:
             return False
         if motion.state is TrackingState.INITIALISING:  # without calibration: from frame to frame
             return True
-        is_seen = motion.scale is ScaleKind.CHAINED and motion.parallax_deg >= config.min_parallax_deg
+        is_seen = motion.begins_chain or (
+            motion.scale is ScaleKind.CHAINED and motion.parallax_deg >= config.reference_parallax_deg
+        )
         return is_seen or self._frames >= config.max_reference_age
 
     def _break(self) -> None:

@@ -30,6 +30,18 @@ class InverseDepths:
     value: Float64Array
     sigma: Float64Array
 
+    def take(self, index: npt.NDArray[np.int64] | BoolArray) -> InverseDepths:
+        """
+        Those of these rows, or of the rows where a mask is true.
+        """
+        return InverseDepths(self.value[index], self.sigma[index])
+
+    def where(self, mask: BoolArray) -> InverseDepths:
+        """
+        All rows; nothing known where the mask (N,) is false.
+        """
+        return InverseDepths(np.where(mask, self.value, 0.0), np.where(mask, self.sigma, np.inf))
+
 
 @dataclass(frozen=True, slots=True)
 class ScaleRatio:
@@ -88,7 +100,7 @@ def scale_ratio(old: InverseDepths, new: InverseDepths) -> ScaleRatio:
 
 def carry_depths(reference: Rays, depths: InverseDepths, reference_from_current: Float64Array) -> InverseDepths:
     """
-    The (N,) inverse depths of points of the reference as the current camera has them; unknown where it cannot see them.
+    The (N,) inverse depths of points of the reference, in the current camera; unknown where it cannot see them.
     """
     rotation, translation = reference_from_current[:3, :3], reference_from_current[:3, 3]
     base = (reference.vectors @ rotation)[:, 2]

@@ -14,6 +14,7 @@ import numpy as np
 
 from kp2d_ros.core.records import (
     BoolArray,
+    Float64Array,
     Frame,
     FrontendResult,
     ImageArray,
@@ -22,14 +23,15 @@ from kp2d_ros.core.records import (
     RelativePose,
     TrackingState,
 )
+from kp2d_ros.core.se3 import invert_transform
 from kp2d_ros.core.settings import section
 from kp2d_ros.odometry.chain import Chain, Step
 from kp2d_ros.odometry.depths import unknown_depths
 from kp2d_ros.odometry.matching import MatchingConfig, match
 from kp2d_ros.odometry.motion import Motion, MotionConfig, estimate_motion, no_pose
+from kp2d_ros.odometry.ransac import RansacConfig
 from kp2d_ros.odometry.rays import rays_from_pixels
 from kp2d_ros.odometry.tracks import Tracks, TrackTable
-from kp2d_ros.odometry.two_view import RansacConfig
 from kp2d_ros.odometry.view import View, matched_rays, misfit, predicted_pixels
 
 
@@ -42,6 +44,18 @@ class FrontendConfig:
     matching: MatchingConfig = section(MatchingConfig)
     ransac: RansacConfig = section(RansacConfig)
     motion: MotionConfig = section(MotionConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """
+    A frame beside its reference; the frame itself where there is none.
+    """
+
+    view: View
+    reference: View
+    matches: Matches
+    tracks: Tracks
 
 
 class Frontend:
@@ -101,7 +115,7 @@ class Frontend:
         if step.is_new_reference:
             self._tracks.advance(tracks)
         times.append(time.perf_counter())
-        return _result(view, tracks, reference, matches, step, times)
+        return _result(_Compared(view, reference, matches, tracks), step, times)
 
     def _look(self, frame: Frame) -> View:
         keypoints = self._extract(frame.image)
@@ -110,7 +124,7 @@ class Frontend:
         nothing = unknown_depths(len(keypoints))
         return View(frame.seq, frame.stamp_ns, size, frame.camera, keypoints, rays, nothing, np.eye(4))
 
-    def _predict(self, reference: View) -> np.typing.NDArray[np.float64] | None:
+    def _predict(self, reference: View) -> Float64Array | None:
         pose = self._chain.expected_pose
         if self._config.matching.search_radius_px == 0 or pose is None:
             return None
@@ -121,7 +135,9 @@ class Frontend:
             return no_pose(len(matches), TrackingState.INITIALISING, 'the camera is not calibrated')
         was_stationary = self._chain.state in (TrackingState.STATIONARY, TrackingState.INITIALISING)
         pairs = matched_rays(reference, view, matches)
-        return estimate_motion(pairs, was_stationary, self._config.ransac, self._config.motion)
+        pose = self._chain.expected_pose
+        expected = None if pose is None else invert_transform(reference.world_from_camera) @ pose
+        return estimate_motion(pairs, was_stationary, expected, self._config.ransac, self._config.motion)
 
     def _begin(self, view: View, obstacle: str, times: list[float]) -> FrontendResult:
         """
@@ -137,7 +153,7 @@ class Frontend:
         motion = no_pose(0, TrackingState.INITIALISING, reason)
         step = Step(motion, np.eye(4), self._chain.segment, True)
         times.extend([times[-1], time.perf_counter()])
-        result = _result(view, tracks, view, no_matches, step, times, is_first=self._is_first)
+        result = _result(_Compared(view, view, no_matches, tracks), step, times, self._is_first)
         self._is_first = False
         return result
 
@@ -149,29 +165,22 @@ def _carries_identity(motion: Motion) -> BoolArray:
     return np.ones_like(motion.inlier) if motion.state is TrackingState.INITIALISING else motion.inlier
 
 
-def _result(
-    view: View,
-    tracks: Tracks,
-    reference: View,
-    matches: Matches,
-    step: Step,
-    times: list[float],
-    is_first: bool = False,
-) -> FrontendResult:
-    milliseconds = [float(d) * 1e3 for d in np.diff(times)]
+def _result(compared: _Compared, step: Step, times: list[float], is_first: bool = False) -> FrontendResult:
+    view, matches = compared.view, compared.matches
+    milliseconds = [float(duration) * 1e3 for duration in np.diff(times)]
     return FrontendResult(
         view.seq,
         view.stamp_ns,
         view.keypoints,
         None if view.rays is None else view.rays.xy.astype(np.float32),
-        tracks.ids,
-        tracks.ages,
+        compared.tracks.ids,
+        compared.tracks.ages,
         matches,
-        reference.keypoints.xy[matches.reference_index],
+        compared.reference.keypoints.xy[matches.reference_index],
         view.keypoints.xy[matches.current_index],
         step.motion.inlier,
         None,
-        None if is_first else _relative_pose(reference, len(matches), step),
+        None if is_first else _relative_pose(compared, step),
         step.motion.state,
         step.world_from_camera,
         step.segment,
@@ -179,18 +188,18 @@ def _result(
     )
 
 
-def _relative_pose(reference: View, match_count: int, step: Step) -> RelativePose:
+def _relative_pose(compared: _Compared, step: Step) -> RelativePose:
     motion = step.motion
     return RelativePose(
-        reference.seq,
-        reference.stamp_ns,
+        compared.reference.seq,
+        compared.reference.stamp_ns,
         motion.state,
         motion.reference_from_current,
         motion.covariance,
         motion.scale,
         step.segment,
         motion.model,
-        match_count,
+        len(compared.matches),
         int(motion.inlier.sum()),
         motion.parallax_deg,
         motion.rms_px,

@@ -46,7 +46,7 @@ def transfer_residuals(reference: Rays, current: Rays, homography: Float64Array)
     with np.errstate(divide='ignore', invalid='ignore'):
         plane = mapped[:, :2] / mapped[:, 2:]
     residuals = (reference.xy - plane) * (reference.px_per_unit / np.sqrt(2.0))[:, None]
-    return np.nan_to_num(residuals, nan=1e6, posinf=1e6, neginf=-1e6)
+    return np.asarray(np.nan_to_num(residuals, nan=1e6, posinf=1e6, neginf=-1e6))
 
 
 def plane_motions(homography: Float64Array, current: Rays) -> list[PlaneMotion]:
@@ -62,9 +62,11 @@ def plane_motions(homography: Float64Array, current: Rays) -> list[PlaneMotion]:
     _, rotations, translations, normals = cv2.decomposeHomographyMat(scaled, np.eye(3))
     motions = []
     for rotation, translation, normal in zip(rotations, translations, normals, strict=True):
-        before = np.mean(current.vectors @ normal.ravel() > 0)
-        if before > 0.9 and np.linalg.norm(translation) > _MIN_TRANSLATION:
-            motions.append(PlaneMotion(transform_from(rotation, translation.ravel()), normal.ravel()))
+        motion = transform_from(np.asarray(rotation, np.float64), np.asarray(translation, np.float64).ravel())
+        plane = PlaneMotion(motion, np.asarray(normal, np.float64).ravel())
+        before = np.mean(current.vectors @ plane.normal > 0)
+        if before > 0.5 and np.linalg.norm(translation) > _MIN_TRANSLATION:
+            motions.append(plane)
     return motions
 
 

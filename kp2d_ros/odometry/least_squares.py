@@ -20,7 +20,8 @@ _CAUCHY = 2.385  # 95 % as efficient as least squares on Gaussian noise
 _MEDIAN_TO_SIGMA = 1.4826
 _FIRST_DAMPING = 1e-4
 _LARGEST_DAMPING = 1e6
-_CONVERGED = 1e-7  # relative decrease of the cost
+_TINY = 1e-12  # keeps a parameter that nothing depends on where it is
+_CONVERGED = 1e-5  # decrease of the cost, relative, that is not worth a step
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,17 @@ class NormalEquations:
     hessian: Float64Array
     gradient: Float64Array
     cost: float
+
+    @property
+    def covariance(self) -> Float64Array:
+        """
+        (D, D) inverse of the Hessian: the covariance if the residuals were divided by their standard deviation.
+
+        Directions that nothing constrains get a huge variance, not an error.
+        """
+        values, vectors = np.linalg.eigh(self.hessian)
+        floor = max(float(values[-1]), 1.0) * 1e-12
+        return np.asarray((vectors / np.maximum(values, floor)) @ vectors.T)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +58,9 @@ class Minimum(Generic[S]):
     @property
     def covariance(self) -> Float64Array:
         """
-        (D, D) inverse of the Hessian: the covariance if the residuals were divided by their standard deviation.
-
-        Directions that nothing constrains get a huge variance, not an error.
+        (D, D) covariance of the state in its tangent space.
         """
-        values, vectors = np.linalg.eigh(self.equations.hessian)
-        floor = max(float(values[-1]), 1.0) * 1e-12
-        return np.asarray((vectors / np.maximum(values, floor)) @ vectors.T)
+        return self.equations.covariance
 
 
 def minimise(
@@ -67,23 +75,28 @@ def minimise(
     damping = _FIRST_DAMPING
     for _ in range(steps):
         equations = best.equations
-        damped = equations.hessian + damping * np.diag(np.diag(equations.hessian) + 1e-12)
-        try:
-            step = -np.linalg.solve(damped, equations.gradient)
-        except np.linalg.LinAlgError:
+        step = _damped_step(equations, damping)
+        if -0.5 * float(step @ equations.gradient) < _CONVERGED * equations.cost:  # all that is left to gain
             break
         state = retract(best.state, step)
         moved = linearise(state)
         if moved.cost < equations.cost:  # false for NaN
             best = Minimum(state, moved)
             damping *= 0.1
-            if equations.cost - moved.cost < _CONVERGED * equations.cost:
-                break
         elif damping < _LARGEST_DAMPING:
             damping *= 30.0
         else:
             break
     return best
+
+
+def _damped_step(equations: NormalEquations, damping: float) -> Float64Array:
+    diagonal = np.diagonal(equations.hessian) + _TINY
+    damped = equations.hessian + np.diag(damping * diagonal)
+    try:
+        return np.asarray(-np.linalg.solve(damped, equations.gradient), np.float64)
+    except np.linalg.LinAlgError:
+        return np.zeros(len(diagonal))
 
 
 def cauchy_weights(squared: Float64Array) -> Float64Array:

@@ -29,17 +29,29 @@ class MatchingConfig:
     """
 
     ratio: float = setting(
-        0.9, 'largest ratio of the best distance to the second best one; 1 lets all pass', minimum=0.0, maximum=1.0, runtime=True
+        0.9,
+        'largest ratio of the best distance to the second best one; 1 lets all pass',
+        minimum=0.0,
+        maximum=1.0,
+        runtime=True,
     )
     max_distance: float = setting(
-        1.0, 'largest Euclidean distance of float descriptors (unit vectors: 0 to 2)', minimum=0.0, maximum=2.0, runtime=True
+        1.0,
+        'largest Euclidean distance of float descriptors (unit vectors: 0 to 2)',
+        minimum=0.0,
+        maximum=2.0,
+        runtime=True,
     )
     max_hamming: float = setting(
         0.25, 'largest share of differing bits of binary descriptors', minimum=0.0, maximum=1.0, runtime=True
     )
     mutual: bool = setting(True, 'keep only pairs that are nearest to each other in both directions', runtime=True)
     search_radius_px: float = setting(
-        0.0, 'search only this near to where a keypoint is expected; 0 searches everywhere', minimum=0.0, maximum=1e4, runtime=True
+        0.0,
+        'search only this near to where a keypoint is expected; 0 searches everywhere',
+        minimum=0.0,
+        maximum=10000.0,
+        runtime=True,
     )
 
     def __post_init__(self) -> None:
@@ -47,7 +59,10 @@ class MatchingConfig:
 
 
 def match(
-    reference: Keypoints, current: Keypoints, config: MatchingConfig, predicted_xy: npt.NDArray[np.floating] | None = None
+    reference: Keypoints,
+    current: Keypoints,
+    config: MatchingConfig,
+    predicted_xy: npt.NDArray[np.floating] | None = None,
 ) -> Matches:
     """
     One-to-one pairs of keypoints, in the order of the reference.
@@ -72,7 +87,7 @@ def match(
     best = cosine[rows, columns]
     cosine[rows, columns] = _EXCLUDED
     # A lone candidate has no rival: nothing is left in its row and column but excluded ones.
-    rival = np.maximum(cosine[rows].max(axis=1), cosine[:, columns].max(axis=0))
+    rival = np.maximum(cosine.max(axis=1)[rows], cosine.max(axis=0)[columns])
     largest = 2.0 if not reference.is_binary else 1.0
     limit = config.max_hamming if reference.is_binary else config.max_distance
     distance = _distance(best, reference.is_binary)

@@ -1,25 +1,29 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-The motion between the reference and the current frame: standstill, two views, or known depths, whichever can be seen.
+The motion between the reference and the current frame: standstill, known depths, or two views, whichever can be seen.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from kp2d_ros.core.records import BoolArray, Float64Array, PoseModel, ScaleKind, TrackingState
 from kp2d_ros.core.settings import setting, validate
-from kp2d_ros.odometry.depths import InverseDepths, is_known, scale_ratio, unknown_depths
+from kp2d_ros.odometry.depths import InverseDepths, is_known, place_depths, scale_ratio, unknown_depths
 from kp2d_ros.odometry.epipolar import parallax_angles, triangulate
-from kp2d_ros.odometry.pnp import Adjustment, adjust
+from kp2d_ros.odometry.pnp import Adjustment, adjust, solve_pnp
+from kp2d_ros.odometry.ransac import RansacConfig
 from kp2d_ros.odometry.rays import Rays
-from kp2d_ros.odometry.two_view import RansacConfig, TwoViewMotion, estimate_two_view
+from kp2d_ros.odometry.two_view import TwoViewMotion, estimate_two_view
 
-_UNKNOWN_VARIANCE = 1e6  # of a pose of which nothing is known
+UNKNOWN_VARIANCE = 1e6  # of a pose of which nothing is known
+_MOVING_AGAIN = 3.0  # standstill ends at this many times the displacement at which it begins
 _WIDE_PRIOR = 2.0  # sigma of an unknown inverse depth, in medians of the known ones
+_HOLDING_SHARE = 0.5  # of the points of known depth that must agree with a motion in their unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,26 +34,39 @@ class MotionConfig:
 
     stationary_px: float = setting(
         0.5,
-        'median displacement of the matches below which the camera stands still; it moves again at three times that',
-        minimum=0.0, maximum=20.0, runtime=True,
+        'median displacement of the matches below which the camera stands still; three times that ends it',
+        minimum=0.0,
+        maximum=20.0,
+        runtime=True,
     )
     min_parallax_deg: float = setting(
-        1.0, 'median parallax from which on a translation is taken from two views alone', minimum=0.0, maximum=30.0, runtime=True
+        0.2,
+        'median parallax that no rotation explains, from which on two views alone give a translation',
+        minimum=0.0,
+        maximum=30.0,
+        runtime=True,
     )
-    min_shared_points: int = setting(
-        15, 'fewer points of known depth do not hold the scale', minimum=4, maximum=10000, runtime=True
+    reference_parallax_deg: float = setting(
+        1.0, 'median parallax at which the frame becomes the reference', minimum=0.0, maximum=30.0, runtime=True
     )
     min_overlap: float = setting(
-        0.5, 'share of the matches that the reference had at best below which it is replaced', minimum=0.0, maximum=1.0, runtime=True
+        0.5,
+        'share of the most matches that the reference had, below which it is replaced',
+        minimum=0.0,
+        maximum=1.0,
+        runtime=True,
     )
     max_reference_age: int = setting(
-        30, 'frames after which a reference is replaced unless the camera stands still', minimum=1, maximum=100000, runtime=True
-    )
-    degraded_inliers: int = setting(
-        25, 'a pose with fewer matches that agree is DEGRADED', minimum=0, maximum=10000, runtime=True
+        30, 'frames after which a reference is replaced if the camera moves', minimum=1, maximum=100000, runtime=True
     )
     max_lost_frames: int = setting(
         5, 'frames without a pose after which the reference is given up', minimum=0, maximum=100000, runtime=True
+    )
+    min_shared_points: int = setting(
+        15, 'fewer points of known depth do not hold the scale', minimum=6, maximum=10000, runtime=True
+    )
+    degraded_inliers: int = setting(
+        30, 'a pose with fewer matches that agree is DEGRADED', minimum=0, maximum=10000, runtime=True
     )
 
     def __post_init__(self) -> None:
@@ -70,14 +87,23 @@ class MatchedRays:
     def __len__(self) -> int:
         return len(self.reference)
 
+    def take(self, index: npt.NDArray[np.int64] | BoolArray) -> MatchedRays:
+        """
+        The pairs of these rows, or of the rows where a mask is true.
+        """
+        return MatchedRays(
+            self.reference.take(index), self.current.take(index), self.depths.take(index), self.displacement_px[index]
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Motion:
     """
-    ``reference_from_current`` with its 6x6 covariance and what it is worth; fields as in :class:`RelativePose`.
+    ``reference_from_current`` with its 6x6 covariance and what it is worth; fields as in
+    :class:`kp2d_ros.core.records.RelativePose`.
 
-    ``depths`` (M,) are the inverse depths of the pairs in the reference after this observation. ``begins_segment``:
-    the translation has no relation to the unit of the depths before; its length is the new unit.
+    ``depths`` (M,) are the inverse depths of the pairs in the reference after this observation. ``begins_chain``: the
+    translation has no relation to any unit before; its length 1 is the new unit.
     """
 
     state: TrackingState
@@ -89,36 +115,32 @@ class Motion:
     scale: ScaleKind = ScaleKind.UNIT_NORM
     parallax_deg: float = 0.0
     rms_px: float = 0.0
-    begins_segment: bool = False
+    begins_chain: bool = False
     reason: str = ''
 
 
-def estimate_motion(pairs: MatchedRays, was_stationary: bool, ransac: RansacConfig, config: MotionConfig) -> Motion:
+def estimate_motion(
+    pairs: MatchedRays,
+    was_stationary: bool,
+    expected: Float64Array | None,
+    ransac: RansacConfig,
+    config: MotionConfig,
+) -> Motion:
     """
-    The motion behind the pairs, in the unit of their depths where enough of them are known.
-    """
-    if is_stationary(pairs, was_stationary, ransac, config):
-        return _standstill(pairs, config)
-    seen = estimate_two_view(pairs.reference, pairs.current, ransac)
-    if seen.model is PoseModel.NONE:
-        return no_pose(len(pairs), TrackingState.LOST, seen.reason)
-    chained = _adjust_to_depths(pairs, seen, ransac, config)
-    if chained is not None:
-        return chained
-    if seen.model is PoseModel.ROTATION or seen.parallax_deg < config.min_parallax_deg:
-        return _rotation_only(pairs, seen)
-    return _first_step(pairs, seen)
+    The motion behind M pairs, in the unit of their depths where enough of them are known.
 
-
-def is_stationary(pairs: MatchedRays, was_stationary: bool, ransac: RansacConfig, config: MotionConfig) -> bool:
+    :param expected: where a steady motion would be now (4, 4), None if that is not known.
     """
-    Whether the image did not move: half the matches by less than a limit, nearly all by little more.
-    """
-    limit = config.stationary_px * (3.0 if was_stationary else 1.0)
-    if len(pairs) < ransac.min_matches:
-        return False
-    share = np.mean(pairs.displacement_px < 2.0 * limit + ransac.threshold_px)
-    return bool(np.median(pairs.displacement_px) < limit and share > 0.7)
+    valid = pairs.reference.is_finite & pairs.current.is_finite
+    motion = _estimate(pairs.take(valid), was_stationary, expected, ransac, config)
+    rows = np.flatnonzero(valid)
+    inlier = np.zeros(len(pairs), np.bool_)
+    inlier[rows] = motion.inlier
+    motion = replace(motion, inlier=inlier, depths=place_depths(len(pairs), rows, motion.depths))
+    if motion.state is TrackingState.OK and inlier.sum() < config.degraded_inliers:
+        reason = f'only {inlier.sum()} matches agree with the motion, {config.degraded_inliers} make a good one'
+        return replace(motion, state=TrackingState.DEGRADED, reason=reason)
+    return motion
 
 
 def no_pose(count: int, state: TrackingState, reason: str) -> Motion:
@@ -126,45 +148,87 @@ def no_pose(count: int, state: TrackingState, reason: str) -> Motion:
     No motion behind ``count`` pairs: the identity, of which nothing is known.
     """
     nothing = np.zeros(count, np.bool_)
-    return Motion(state, np.eye(4), np.eye(6) * _UNKNOWN_VARIANCE, nothing, unknown_depths(count), reason=reason)
+    return Motion(state, np.eye(4), np.eye(6) * UNKNOWN_VARIANCE, nothing, unknown_depths(count), reason=reason)
 
 
-def _standstill(pairs: MatchedRays, config: MotionConfig) -> Motion:
-    limit = 2.0 * config.stationary_px
-    inlier = pairs.displacement_px < 6.0 * config.stationary_px
-    rms = float(np.sqrt(np.mean(pairs.displacement_px[inlier] ** 2)))
-    angle = max(rms, limit) / float(np.median(pairs.reference.px_per_unit))
+def _estimate(
+    pairs: MatchedRays,
+    was_stationary: bool,
+    expected: Float64Array | None,
+    ransac: RansacConfig,
+    config: MotionConfig,
+) -> Motion:
+    limit_px = config.stationary_px * (_MOVING_AGAIN if was_stationary else 1.0)
+    if len(pairs) >= ransac.min_matches and _stands_still(pairs, limit_px, ransac):
+        return _standstill(pairs, limit_px + ransac.threshold_px)
+    chained = _from_depths(pairs, _starts_from_depths(pairs, expected, ransac), ransac, config)
+    if chained is not None:
+        return chained
+    seen = estimate_two_view(pairs.reference, pairs.current, ransac, None if expected is None else expected[:3, :3])
+    if seen.model is PoseModel.NONE:
+        return no_pose(len(pairs), TrackingState.LOST, seen.reason)
+    chained = _from_depths(pairs, _starts_from_two_views(pairs, seen, config), ransac, config)
+    if chained is not None:
+        return replace(chained, model=seen.model)
+    if _shows_translation(seen, config):
+        return _first_step(pairs, seen)
+    return _rotation_only(pairs, seen)
+
+
+def _stands_still(pairs: MatchedRays, limit_px: float, ransac: RansacConfig) -> bool:
+    """
+    Whether half the matches moved by less than the limit and nearly all by little more.
+    """
+    share = np.mean(pairs.displacement_px < limit_px + ransac.threshold_px)
+    return bool(np.median(pairs.displacement_px) < limit_px and share > 0.7)
+
+
+def _standstill(pairs: MatchedRays, inlier_px: float) -> Motion:
+    """
+    The identity, as uncertain as the images moved; in the unit of the depths, or of the nearest point's depth.
+    """
+    inlier = pairs.displacement_px < inlier_px
+    rms_px = float(np.sqrt(np.mean(pairs.displacement_px[inlier] ** 2)))
+    angle = rms_px / float(np.median(pairs.reference.px_per_unit))
     known = is_known(pairs.depths)
-    depth = 1.0 / float(np.median(pairs.depths.value[known])) if known.any() else 1.0
-    variances = np.repeat([(angle * depth) ** 2, angle**2], 3)
+    distance = 1.0 / float(np.median(pairs.depths.value[known])) if known.any() else 1.0
     return Motion(
         TrackingState.STATIONARY,
         np.eye(4),
-        np.diag(variances),
+        np.diag(np.repeat([(angle * distance) ** 2, angle**2], 3) + 1e-12),
         inlier,
         pairs.depths,
         scale=ScaleKind.CHAINED if known.any() else ScaleKind.UNIT_NORM,
-        rms_px=rms,
+        rms_px=rms_px,
         reason='the image does not move',
     )
 
 
+def _shows_translation(seen: TwoViewMotion, config: MotionConfig) -> bool:
+    """
+    Whether two views show a direction: with parallax enough, and with twice as much where two directions would do.
+    """
+    needed = config.min_parallax_deg * (2.0 if seen.is_ambiguous else 1.0)
+    return seen.model is not PoseModel.ROTATION and seen.unturned_deg >= needed
+
+
 def _first_step(pairs: MatchedRays, seen: TwoViewMotion) -> Motion:
     """
-    A step of length 1 that begins a chain; the depths come from it alone.
+    A step of length 1 that begins a chain; its depths come from these two views alone.
     """
-    depths = triangulate(pairs.reference, pairs.current, seen.reference_from_current, seen.sigma_px)
+    new = triangulate(pairs.reference, pairs.current, seen.reference_from_current, seen.sigma_px)
     return Motion(
-        TrackingState.OK,
+        TrackingState.DEGRADED if seen.is_ambiguous else TrackingState.OK,
         seen.reference_from_current,
         seen.covariance,
         seen.inlier,
-        _where(seen.inlier, depths, unknown_depths(len(pairs))),
+        new.where(seen.inlier),
         seen.model,
         ScaleKind.CHAINED,
         seen.parallax_deg,
         seen.rms_px,
-        begins_segment=True,
+        begins_chain=True,
+        reason='two motions explain these images of a plane' if seen.is_ambiguous else '',
     )
 
 
@@ -182,84 +246,76 @@ def _rotation_only(pairs: MatchedRays, seen: TwoViewMotion) -> Motion:
         PoseModel.ROTATION,
         parallax_deg=seen.parallax_deg,
         rms_px=seen.rms_px,
-        reason=f'the parallax of {seen.parallax_deg:.2f} degrees is too small to see a translation',
+        reason=f'a parallax of {seen.unturned_deg:.2f} degrees is too small to see a translation',
     )
 
 
-def _adjust_to_depths(
-    pairs: MatchedRays, seen: TwoViewMotion, ransac: RansacConfig, config: MotionConfig
-) -> Motion | None:
-    """
-    The motion in the unit of the known depths; None if too few of them agree.
-    """
-    known = is_known(pairs.depths) & seen.inlier
-    if known.sum() < config.min_shared_points:
-        return None
-    for start in _starts(pairs, seen, known, config):
-        inlier = seen.inlier
-        chosen = pairs.reference.take(inlier), pairs.current.take(inlier)
-        prior = _proper_prior(pairs.depths, known)
-        found = adjust(
-            *chosen, InverseDepths(prior.value[inlier], prior.sigma[inlier]), start, seen.sigma_px, 1.5 * ransac.threshold_px
-        )
-        holding = int((found.inlier & known[inlier]).sum())
-        if holding >= max(config.min_shared_points, 0.5 * known.sum()):
-            return _chained(pairs, seen, found, config)
-    return None
-
-
-def _starts(
-    pairs: MatchedRays, seen: TwoViewMotion, known: BoolArray, config: MotionConfig
+def _starts_from_depths(
+    pairs: MatchedRays, expected: Float64Array | None, ransac: RansacConfig
 ) -> list[Float64Array]:
     """
-    Where to begin the adjustment: the two-view motion at its scale, the rotation alone, a RANSAC over the depths.
+    Where to begin with known depths: the steady motion, and what most of the points agree on.
     """
-    starts = []
-    if seen.model is PoseModel.ROTATION or seen.parallax_deg < config.min_parallax_deg:
-        start = seen.reference_from_current.copy()
-        start[:3, 3] = 0.0
-        starts.append(start)
-    else:
-        new = triangulate(pairs.reference, pairs.current, seen.reference_from_current, seen.sigma_px)
-        ratio = scale_ratio(_where(known, pairs.depths, unknown_depths(len(pairs))), new)
-        if ratio.count >= config.min_shared_points:
-            start = seen.reference_from_current.copy()
-            start[:3, 3] *= ratio.scale
-            starts.append(start)
-    return starts
+    known = is_known(pairs.depths)
+    chosen = pairs.take(known)
+    starts = [] if expected is None else [expected]
+    return starts + solve_pnp(chosen.reference, chosen.current, chosen.depths, ransac)
+
+
+def _starts_from_two_views(pairs: MatchedRays, seen: TwoViewMotion, config: MotionConfig) -> list[Float64Array]:
+    """
+    Where to begin if most of the depths are wrong: the two-view motion at the scale that the right ones agree on.
+    """
+    if not _shows_translation(seen, config):
+        return []
+    new = triangulate(pairs.reference, pairs.current, seen.reference_from_current, seen.sigma_px)
+    ratio = scale_ratio(pairs.depths.where(seen.inlier), new)
+    if ratio.count < config.min_shared_points:
+        return []
+    start = seen.reference_from_current.copy()
+    start[:3, 3] *= ratio.scale
+    return [start]
+
+
+def _from_depths(
+    pairs: MatchedRays, starts: list[Float64Array], ransac: RansacConfig, config: MotionConfig
+) -> Motion | None:
+    """
+    The motion in the unit of the known depths; None if too few of them agree with it.
+    """
+    known = is_known(pairs.depths)
+    if known.sum() < config.min_shared_points or not starts:
+        return None
+    prior = _proper_prior(pairs.depths, known)
+    found = adjust(pairs.reference, pairs.current, prior, starts, ransac.threshold_px)
+    holding = (found.inlier & known).sum()
+    is_held = holding >= max(config.min_shared_points, _HOLDING_SHARE * known.sum())
+    if not is_held or found.inlier.sum() < max(ransac.min_inliers, ransac.min_inlier_share * len(pairs)):
+        return None
+    return _chained(pairs, found)
 
 
 def _proper_prior(depths: InverseDepths, known: BoolArray) -> InverseDepths:
     """
-    The inverse depths with a wide prior where nothing is known: anything between the camera and far away.
+    The inverse depths, a wide prior where nothing is known: anything between near the camera and far away.
     """
     median = float(np.median(depths.value[known]))
-    is_wide = ~(depths.sigma < _WIDE_PRIOR * median)
-    return InverseDepths(
-        np.where(is_wide, median, depths.value), np.where(is_wide, _WIDE_PRIOR * median, depths.sigma)
-    )
+    wide = _WIDE_PRIOR * median
+    is_wide = ~(depths.sigma < wide)
+    return InverseDepths(np.where(is_wide, median, depths.value), np.where(is_wide, wide, depths.sigma))
 
 
-def _chained(pairs: MatchedRays, seen: TwoViewMotion, found: Adjustment, config: MotionConfig) -> Motion:
-    inlier = seen.inlier.copy()
-    inlier[seen.inlier] = found.inlier
-    agreed = unknown_depths(len(pairs))
-    agreed.value[seen.inlier], agreed.sigma[seen.inlier] = found.depths.value, found.depths.sigma
-    angles = parallax_angles(pairs.reference.take(inlier), pairs.current.take(inlier), found.motion[:3, :3])
-    parallax_deg = float(np.degrees(np.median(angles)))
-    is_far = parallax_deg >= config.min_parallax_deg and seen.model is not PoseModel.ROTATION
+def _chained(pairs: MatchedRays, found: Adjustment) -> Motion:
+    agreeing = pairs.take(found.inlier)
+    angles = parallax_angles(agreeing.reference, agreeing.current, found.motion[:3, :3])
     return Motion(
         TrackingState.OK,
         found.motion,
         found.covariance,
-        inlier,
-        _where(inlier, agreed, unknown_depths(len(pairs))),
-        seen.model if is_far else PoseModel.PNP,
+        found.inlier,
+        found.depths.where(found.inlier),
+        PoseModel.PNP,
         ScaleKind.CHAINED,
-        parallax_deg,
-        float(np.sqrt(np.mean(found.residuals[found.inlier] ** 2))),
+        float(np.degrees(np.median(angles))),
+        found.rms_px,
     )
-
-
-def _where(mask: BoolArray, yes: InverseDepths, no: InverseDepths) -> InverseDepths:
-    return InverseDepths(np.where(mask, yes.value, no.value), np.where(mask, yes.sigma, no.sigma))

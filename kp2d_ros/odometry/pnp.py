@@ -11,7 +11,8 @@ worth. This is the maximum-likelihood motion and structure of two views under th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -19,13 +20,18 @@ import numpy as np
 from kp2d_ros.core.records import BoolArray, Float64Array
 from kp2d_ros.core.se3 import invert_transform, rotation_from_vector, transform_from
 from kp2d_ros.odometry.depths import InverseDepths
-from kp2d_ros.odometry.least_squares import NormalEquations, cauchy_cost, cauchy_weights, minimise, robust_sigma
+from kp2d_ros.odometry.epipolar import projection_line
+from kp2d_ros.odometry.least_squares import NormalEquations, cauchy_cost, cauchy_weights, minimise
+from kp2d_ros.odometry.model_fits import SIGMA_FLOOR_PX
+from kp2d_ros.odometry.projection import MIN_Z, fixed_axes, image_jacobian, move, project
+from kp2d_ros.odometry.ransac import RansacConfig, usac_params
 from kp2d_ros.odometry.rays import Rays
 
-_SEED = 2
 _DEPTH_STEPS = 3  # fixed-point steps of the inverse depth; the second one already changes it by parts in a thousand
 _REFITS = 2
-_MIN_Z = 1e-3  # of a reference ray in the current camera, where the reference plane lies at 1
+_FIRST_GATE = 5.0  # thresholds within which a pair takes part in the first refinement
+_THRESHOLD_SIGMAS = 3.0  # the noise is taken for the threshold divided by this until it is measured
+_MEDIAN_OF_CHI2_2 = 1.386
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +39,15 @@ class Adjustment:
     """
     A motion (4, 4) with its 6x6 covariance over (x, y, z, rotation about the fixed axes of the reference).
 
-    ``residuals`` (M,) are pixels per coordinate at the best inverse depths, the deviation from the prior included;
-    ``depths`` are those inverse depths, prior and measurement fused, for a motion that is exact.
+    ``depths`` (M,) are the inverse depths, prior and measurement fused; ``rms_px`` is the root mean square residual of
+    a pixel coordinate of the inliers.
     """
 
     motion: Float64Array
     covariance: Float64Array
-    residuals: Float64Array
     inlier: BoolArray
     depths: InverseDepths
+    rms_px: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +58,7 @@ class _Pairs:
     sigma_px: float
 
     def take(self, index: BoolArray) -> _Pairs:
-        prior = InverseDepths(self.prior.value[index], self.prior.sigma[index])
-        return _Pairs(self.reference.take(index), self.current.take(index), prior, self.sigma_px)
+        return _Pairs(self.reference.take(index), self.current.take(index), self.prior.take(index), self.sigma_px)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,96 +76,104 @@ class _Linear:
     pull: Float64Array
     belief: Float64Array
 
+    def take(self, index: BoolArray) -> _Linear:
+        return _Linear(
+            self.residuals[index],
+            self.by_motion[index],
+            self.by_depth[index],
+            self.value[index],
+            self.pull[index],
+            self.belief[index],
+        )
+
     @property
     def squared(self) -> Float64Array:
         return np.asarray((self.residuals**2).sum(axis=1) + self.pull**2)
 
 
 def adjust(
-    reference: Rays, current: Rays, prior: InverseDepths, start: Float64Array, sigma_px: float, threshold_px: float
+    reference: Rays, current: Rays, prior: InverseDepths, starts: Sequence[Float64Array], threshold_px: float
 ) -> Adjustment:
     """
-    The most likely motion given M pairs and the prior of their inverse depths.
+    The most likely motion given M pairs and the prior of their inverse depths (finite sigmas).
 
-    :param start: a motion near the solution.
-    :param sigma_px: noise of one pixel coordinate; the covariance grows if the residuals turn out larger.
-    :param threshold_px: pairs with a larger residual are outliers.
+    :param starts: motions, one of them near the solution; the search begins at the one that explains the pairs best.
+    :param threshold_px: pairs with a larger residual, the deviation from the prior included, are outliers.
     """
-    pairs = _Pairs(reference, current, prior, sigma_px)
-    inlier = np.ones(len(reference), np.bool_)
-    motion, covariance = start, np.eye(6) * 1e6
+    pairs = _Pairs(reference, current, prior, threshold_px / _THRESHOLD_SIGMAS)
+    candidates = [(start, _linearise(pairs, start)) for start in starts]
+    motion, linear = min(candidates, key=lambda candidate: cauchy_cost(candidate[1].squared))
+    inlier = linear.squared < (_FIRST_GATE * _THRESHOLD_SIGMAS) ** 2
     for _ in range(_REFITS):
-        chosen = pairs.take(inlier)
-        minimum = minimise(lambda m, c=chosen: _normal_equations(_linearise(c, m)), _move, motion)
-        motion, covariance = minimum.state, minimum.covariance
+        minimum = minimise(_equations_of(pairs.take(inlier)), move, motion)
+        motion = minimum.state
         linear = _linearise(pairs, motion)
-        residuals = np.sqrt(linear.squared) * sigma_px
-        inlier = residuals < threshold_px
-        if inlier.sum() < 6:
-            break
-    strength = (linear.by_depth**2).sum(axis=1) + linear.belief
-    depths = InverseDepths(linear.value, 1.0 / np.sqrt(strength))
-    inflation = max(1.0, robust_sigma(residuals[inlier], sigma_px) / sigma_px) ** 2
-    return Adjustment(motion, covariance * inflation, residuals, inlier, depths)
+        inlier = linear.squared * pairs.sigma_px**2 < 2.0 * threshold_px**2
+        pairs = replace(pairs, sigma_px=_measured_sigma(linear, inlier, pairs.sigma_px))
+    linear = _linearise(pairs, motion)
+    return Adjustment(
+        motion,
+        fixed_axes(motion, _normal_equations(linear.take(inlier)).covariance),
+        inlier,
+        InverseDepths(linear.value, 1.0 / np.sqrt((linear.by_depth**2).sum(axis=1) + linear.belief)),
+        float(np.sqrt(np.mean(linear.squared[inlier]) * 0.5)) * pairs.sigma_px if inlier.any() else 0.0,
+    )
 
 
-def solve_pnp(
-    reference: Rays, current: Rays, depths: InverseDepths, threshold_px: float
-) -> Float64Array | None:
+def solve_pnp(reference: Rays, current: Rays, depths: InverseDepths, config: RansacConfig) -> list[Float64Array]:
     """
-    A first motion (4, 4) from pairs of known depth by RANSAC; None if there is none.
+    The motion (4, 4) that most pairs of known depth agree on; empty if there is none.
     """
-    good = depths.value > 0
-    if good.sum() < 4:
-        return None
-    points = reference.vectors[good] / depths.value[good, None]
-    params = cv2.UsacParams()
-    params.confidence = 0.999
-    params.isParallel = False
-    params.maxIterations = 500
-    params.randomGeneratorState = _SEED
-    params.score = cv2.SCORE_METHOD_MSAC
-    params.threshold = threshold_px / float(np.median(current.px_per_unit))
+    if len(reference) < config.min_inliers:
+        return []
+    points = reference.vectors / depths.value[:, None]
+    params = usac_params(config, float(np.median(current.px_per_unit)))
     found, _, vector, translation, _ = cv2.solvePnPRansac(
-        points, np.ascontiguousarray(current.xy[good]), np.eye(3), None, params=params
+        points, np.ascontiguousarray(current.xy), np.eye(3), None, params=params
     )
     if not found or not (np.isfinite(vector).all() and np.isfinite(translation).all()):
-        return None
-    return invert_transform(transform_from(rotation_from_vector(vector.ravel()), translation.ravel()))
+        return []
+    rotation = rotation_from_vector(np.asarray(vector, np.float64).ravel())
+    return [invert_transform(transform_from(rotation, np.asarray(translation, np.float64).ravel()))]
+
+
+def _measured_sigma(linear: _Linear, inlier: BoolArray, sigma_px: float) -> float:
+    """
+    Noise of a pixel coordinate by the median of the whitened squares, which have two degrees of freedom.
+    """
+    if not inlier.any():
+        return sigma_px
+    return max(sigma_px * float(np.sqrt(np.median(linear.squared[inlier]) / _MEDIAN_OF_CHI2_2)), SIGMA_FLOOR_PX)
+
+
+def _equations_of(pairs: _Pairs) -> Callable[[Float64Array], NormalEquations]:
+    return lambda motion: _normal_equations(_linearise(pairs, motion))
 
 
 def _linearise(pairs: _Pairs, motion: Float64Array) -> _Linear:
-    rotation, translation = motion[:3, :3], motion[:3, 3]
-    base = pairs.reference.vectors @ rotation  # R^T x_r
-    slope = rotation.T @ translation
+    base, slope = projection_line(pairs.reference, motion)
     # Noise of both images is put into the current one.
     scale = pairs.current.px_per_unit / (np.sqrt(2.0) * pairs.sigma_px)
-    value = _best_depths(pairs, base, slope, scale)
-    seen = base - value[:, None] * slope
-    z = np.maximum(seen[:, 2:], _MIN_Z)
-    plane = seen[:, :2] / z
-    # d(projection) = (d seen_xy - projection d seen_z) / z
-    factor = -scale[:, None] / z
-    by_depth = -(slope[:2] - plane * slope[2]) * factor
-    # R <- exp(w) R, t <- t + dt: seen = R^T (x_r - rho t) moves by R^T ((x_r - rho t) x w - rho dt).
-    arm = pairs.reference.vectors - value[:, None] * translation
-    project = np.stack([rotation.T[0] - plane[:, :1] * rotation.T[2], rotation.T[1] - plane[:, 1:] * rotation.T[2]], axis=1)
-    by_translation = -project * value[:, None, None]
-    by_rotation = np.cross(project, arm[:, None, :])
-    by_motion = np.concatenate([by_translation, by_rotation], axis=2) * factor[:, :, None]
-    residuals = (pairs.current.xy - plane) * scale[:, None]
     belief = 1.0 / pairs.prior.sigma**2
+    value = _best_depths(pairs, base, slope, scale, belief)
+    seen = base - value[:, None] * slope
+    plane = project(seen)
+    z = np.maximum(seen[:, 2], MIN_Z)
+    by_depth = (slope[:2] - plane * slope[2]) * (scale / z)[:, None]
+    by_motion = image_jacobian(plane, value / z) * -scale[:, None, None]
+    residuals = (pairs.current.xy - plane) * scale[:, None]
     return _Linear(residuals, by_motion, by_depth, value, (value - pairs.prior.value) * np.sqrt(belief), belief)
 
 
-def _best_depths(pairs: _Pairs, base: Float64Array, slope: Float64Array, scale: Float64Array) -> Float64Array:
+def _best_depths(
+    pairs: _Pairs, base: Float64Array, slope: Float64Array, scale: Float64Array, belief: Float64Array
+) -> Float64Array:
     offset = base[:, :2] - pairs.current.xy * base[:, 2:]
     gain = slope[:2] - pairs.current.xy * slope[2]
     value = pairs.prior.value
-    belief = 1.0 / pairs.prior.sigma**2
     strength, pulled = (gain**2).sum(axis=1), (gain * offset).sum(axis=1)
     for _ in range(_DEPTH_STEPS):
-        weight = (scale / np.maximum(base[:, 2] - value * slope[2], _MIN_Z)) ** 2
+        weight = (scale / np.maximum(base[:, 2] - value * slope[2], MIN_Z)) ** 2
         value = (weight * pulled + belief * pairs.prior.value) / (weight * strength + belief)
     return np.asarray(value)
 
@@ -179,8 +192,3 @@ def _normal_equations(linear: _Linear) -> NormalEquations:
     hessian = weighted.T @ linear.by_motion.reshape(-1, 6) - eliminated.T @ coupling
     gradient = weighted.T @ linear.residuals.ravel() - eliminated.T @ slack
     return NormalEquations(hessian, gradient, cauchy_cost(squared))
-
-
-def _move(motion: Float64Array, step: Float64Array) -> Float64Array:
-    rotation = rotation_from_vector(step[3:]) @ motion[:3, :3]
-    return transform_from(rotation, motion[:3, 3] + step[:3])

@@ -20,47 +20,53 @@ _STEP = 1e-4  # of the finite differences on the plane z = 1
 @dataclass(frozen=True, slots=True)
 class Rays:
     """
-    ``xy`` (N, 2) on the plane z = 1, NaN where the lens model has no answer; ``px_per_unit`` (N,) pixels per unit there.
+    ``vectors`` (N, 3) with z = 1, NaN where the lens model has no answer; ``px_per_unit`` (N,) pixels per unit there.
 
     Without distortion ``px_per_unit`` is the focal length; a wide lens packs more of the plane into a pixel near its
     rim. All thresholds and residuals are pixels because of it.
     """
 
-    xy: Float64Array
+    vectors: Float64Array
     px_per_unit: Float64Array
 
     def __len__(self) -> int:
-        return len(self.xy)
+        return len(self.vectors)
 
     @property
-    def vectors(self) -> Float64Array:
+    def xy(self) -> Float64Array:
         """
-        (N, 3) directions with z = 1.
+        (N, 2) points on the plane z = 1.
         """
-        return np.column_stack([self.xy, np.ones(len(self.xy))])
+        return self.vectors[:, :2]
 
     @property
     def is_finite(self) -> BoolArray:
         """
         (N,) whether the lens model had an answer.
         """
-        return np.isfinite(self.xy).all(axis=1) & np.isfinite(self.px_per_unit)
+        return np.asarray(np.isfinite(self.xy).all(axis=1) & np.isfinite(self.px_per_unit))
 
     def take(self, index: npt.NDArray[np.int64] | BoolArray) -> Rays:
         """
         The rays of these rows, or of the rows where a mask is true.
         """
-        return Rays(self.xy[index], self.px_per_unit[index])
+        return Rays(self.vectors[index], self.px_per_unit[index])
+
+
+def rays_from_plane(xy: Float64Array, px_per_unit: Float64Array) -> Rays:
+    """
+    Rays through (N, 2) points of the plane z = 1.
+    """
+    return Rays(np.column_stack([xy, np.ones(len(xy))]), px_per_unit)
 
 
 def rays_from_pixels(camera: CameraModel, xy: npt.NDArray[np.floating]) -> Rays:
     """
     Rays of (N, 2) pixels of the distorted image.
     """
-    plane = camera.unproject(xy)
-    rays = np.column_stack([plane, np.ones(len(plane))])
-    here = camera.project(rays)
-    along_x = (camera.project(rays + (_STEP, 0.0, 0.0)) - here) / _STEP
-    along_y = (camera.project(rays + (0.0, _STEP, 0.0)) - here) / _STEP
-    area = np.abs(along_x[:, 0] * along_y[:, 1] - along_x[:, 1] * along_y[:, 0])
-    return Rays(plane, np.sqrt(area))
+    vectors = np.column_stack([camera.unproject(xy), np.ones(len(xy))])
+    here = camera.project(vectors)
+    by_x = (camera.project(vectors + np.array([_STEP, 0.0, 0.0])) - here) / _STEP
+    by_y = (camera.project(vectors + np.array([0.0, _STEP, 0.0])) - here) / _STEP
+    area = np.abs(by_x[:, 0] * by_y[:, 1] - by_x[:, 1] * by_y[:, 0])
+    return Rays(vectors, np.sqrt(area))
