@@ -132,7 +132,6 @@ def _play(files: _Files, sequence: SimulatedSequence, args: argparse.Namespace) 
         'odometry': 'unit',
         'use_sim_time': 'true',
     }
-    remappings = {'image': '/camera/image_raw', 'camera_info': '/camera/camera_info'}
     record = [
         *(sys.executable, '-m', 'kp2d_ros.ros.recorder_node', '--out', str(files.recording)),
         *('--picture', str(files.picture), '--picture-stamp-ns', str(stamps[int(0.8 * len(stamps))])),
@@ -140,7 +139,7 @@ def _play(files: _Files, sequence: SimulatedSequence, args: argparse.Namespace) 
         *('--timeout', str(START_SECONDS + playing + SLACK_SECONDS)),
     ]
     with ProcessGroup(files.folder / 'logs') as group:
-        frontend = [str(find_executable('frontend')), *_ros_arguments(frontend_parameters, remappings)]
+        frontend = [str(find_executable('frontend')), *_ros_arguments(frontend_parameters)]
         player = [str(find_executable('replay')), str(files.bag), '--publish', '--rate', str(args.rate)]
         group.start('frontend', frontend, environment)
         recorder = group.start('recorder', record, environment)
@@ -149,12 +148,10 @@ def _play(files: _Files, sequence: SimulatedSequence, args: argparse.Namespace) 
         group.wait_for_end(recorder, QUIET_SECONDS + SLACK_SECONDS)
 
 
-def _ros_arguments(parameters: Mapping[str, str], remappings: Mapping[str, str]) -> list[str]:
+def _ros_arguments(parameters: Mapping[str, str]) -> list[str]:
     words = ['--ros-args']
     for name, value in parameters.items():
         words += ['-p', f'{name}:={value}']
-    for name, topic in remappings.items():
-        words += ['-r', f'{name}:={topic}']
     return words
 
 
