@@ -101,7 +101,7 @@ class ImageInput:
 
     def _request(self, topic: str, message_class: type[Any]) -> TopicRequest:
         # In a lossless run images that a publisher keeps for late joiners count as well.
-        return TopicRequest(topic, message_class, image_qos(self._lossless), latched=self._lossless)
+        return TopicRequest(topic, message_class, image_qos(self._lossless), latched=self._lossless, large=True)
 
     def _choose(self) -> tuple[str, type[Any]]:
         """

@@ -43,20 +43,23 @@ def output_qos(lossless: bool) -> QoSProfile:
     return QoSProfile(reliability=ReliabilityPolicy.RELIABLE, depth=_REPLAY_OUTPUT_DEPTH if lossless else _OUTPUT_DEPTH)
 
 
-def match_offers(wanted: QoSProfile, offers: Sequence[QoSProfile], latched: bool) -> QoSProfile:
+def match_offers(wanted: QoSProfile, offers: Sequence[QoSProfile], latched: bool, large: bool) -> QoSProfile:
     """
-    The profile to subscribe with: reliable if all publishers are, best effort otherwise.
+    The profile to subscribe with, so that all publishers are satisfied. Without an offer the wanted one stays.
 
     :param latched: whether messages from before the subscription are of use; then transient local if all publishers
-        are. Without an offer the wanted profile stays.
+        are.
+    :param large: whether messages come in fragments, so that a reliable connection is better wherever it is offered.
+        Otherwise the change would cost more (what was not taken yet is lost) than it gives.
     """
     if not offers:
         return wanted
-    reliable = all(offer.reliability == ReliabilityPolicy.RELIABLE for offer in offers)
+    can_be_reliable = all(offer.reliability == ReliabilityPolicy.RELIABLE for offer in offers)
     # Messages kept for late joiners are only sent again over a reliable connection.
-    kept = latched and reliable and all(offer.durability == DurabilityPolicy.TRANSIENT_LOCAL for offer in offers)
+    kept = latched and can_be_reliable and all(o.durability == DurabilityPolicy.TRANSIENT_LOCAL for o in offers)
+    is_reliable = can_be_reliable and (kept or large or wanted.reliability == ReliabilityPolicy.RELIABLE)
     return QoSProfile(
-        reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
+        reliability=ReliabilityPolicy.RELIABLE if is_reliable else ReliabilityPolicy.BEST_EFFORT,
         durability=DurabilityPolicy.TRANSIENT_LOCAL if kept else DurabilityPolicy.VOLATILE,
         history=wanted.history,
         depth=wanted.depth,

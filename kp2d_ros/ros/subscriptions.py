@@ -35,13 +35,14 @@ class TopicRequest:
     """
     What to subscribe to: a relative name, the message class, and what to ask for before a publisher is known.
 
-    ``latched``: messages from before the subscription are of use.
+    ``latched``: messages from before the subscription are of use; ``large``: they come in fragments.
     """
 
     topic: str
     message_class: type[Any]
     qos: QoSProfile
     latched: bool = False
+    large: bool = False
 
     @property
     def type_name(self) -> str:
@@ -127,7 +128,7 @@ class MatchedSubscription:
         if is_overridden(self.topic, 'subscription', self._overrides):
             return
         offers = [info.qos_profile for info in infos if info.topic_type == self._request.type_name]
-        wanted = match_offers(self._request.qos, offers, self._request.latched)
+        wanted = match_offers(self._request.qos, offers, self._request.latched, self._request.large)
         if not same_policies(wanted, self._qos):
             self._subscribe(wanted)
 

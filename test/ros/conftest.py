@@ -1,0 +1,230 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+A frontend and somebody who talks to it over DDS, in one process, in a domain of their own.
+"""
+
+import os
+import threading
+from time import monotonic
+
+import cv2
+import numpy as np
+import pytest
+
+HEIGHT, WIDTH = 120, 160
+STEP_NS = 50_000_000
+FIRST_NS = 1_000_000_000
+SHIFT_PX = 2  # of the upper plane; the lower one moves twice as far
+
+
+def pytest_configure():
+    if os.environ.get('ROS_DOMAIN_ID', '0') in ('', '0'):
+        os.environ['ROS_DOMAIN_ID'] = str(1 + os.getpid() % 101)
+    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    os.environ.setdefault('ROS_LOCALHOST_ONLY', '1' if os.environ.get('ROS_DISTRO') == 'humble' else '0')
+
+
+class Pattern:
+    """
+    Views of two textured planes, the upper one farther away, that a camera passes by.
+    """
+
+    def __init__(self, rng):
+        coarse = rng.integers(0, 256, (30, 300), np.uint8)
+        self._plane = cv2.resize(coarse, (2400, HEIGHT), interpolation=cv2.INTER_CUBIC)
+
+    def view(self, number):
+        view = np.empty((HEIGHT, WIDTH), np.uint8)
+        for rows, shift in ((slice(0, HEIGHT // 2), SHIFT_PX), (slice(HEIGHT // 2, HEIGHT), 2 * SHIFT_PX)):
+            left = shift * (number % 300)
+            view[rows] = self._plane[rows, left : left + WIDTH]
+        return view
+
+
+class ScriptedExtractor:
+    """
+    ORB that can be held up: it takes an image only while ``gate`` is set.
+    """
+
+    def __init__(self, config, log):
+        from kp2d_ros.inference.classical import ClassicalExtractor
+
+        self._orb = ClassicalExtractor(config)
+        self._log = log
+        self.gate = log.gate
+
+    @property
+    def info(self):
+        return self._orb.info
+
+    def extract(self, image):
+        self._log.entered += 1
+        self.gate.wait(20.0)
+        self._log.finished += 1
+        return self._orb.extract(image)
+
+    def reconfigured(self, config):
+        return ScriptedExtractor(config, self._log)
+
+
+class ExtractorLog:
+    """
+    What became of the extractors that a node asked for.
+    """
+
+    def __init__(self):
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = self.finished = 0
+        self.configs = []
+
+    def build(self, config):
+        self.configs.append(config)
+        return ScriptedExtractor(config, self)
+
+
+class Rig:
+    """
+    The node, its neighbour, and the executors that spin them.
+    """
+
+    def __init__(self, pattern):
+        import rclpy
+        from rclpy.executors import SingleThreadedExecutor
+
+        # One participant each: in the same one, two types on one topic are refused.
+        self.contexts = [rclpy.Context(), rclpy.Context()]
+        for context in self.contexts:
+            rclpy.init(context=context)
+        self.executors = [SingleThreadedExecutor(context=context) for context in self.contexts]
+        self.neighbour = rclpy.create_node('neighbour', context=self.contexts[0])
+        self.executors[0].add_node(self.neighbour)
+        self.pattern = pattern
+        self.extractors = ExtractorLog()
+        self.node = None
+        self.received = {}
+
+    def start(self, begin=True, **parameters):
+        """
+        The node with these parameters (dots as double underscores), ORB unless they say otherwise.
+        """
+        from rclpy.parameter import Parameter
+
+        from kp2d_ros.ros.frontend_node import FrontendNode
+
+        values = {'extractor.name': 'orb', 'extractor.max_keypoints': 200}
+        values |= {name.replace('__', '.'): value for name, value in parameters.items()}
+        self.node = FrontendNode(
+            build=self.extractors.build,
+            context=self.contexts[1],
+            parameter_overrides=[Parameter(name, value=value) for name, value in values.items()],
+        )
+        self.executors[1].add_node(self.node)
+        if begin:
+            self.node.start()
+        return self.node
+
+    def close(self):
+        self.extractors.gate.set()
+        if self.node is not None:
+            self.node.close()
+            self.node.destroy_node()
+        self.neighbour.destroy_node()
+        for executor, context in zip(self.executors, self.contexts, strict=True):
+            executor.shutdown()
+            context.try_shutdown()
+
+    def spin_until(self, is_true, timeout=10.0):
+        deadline = monotonic() + timeout
+        while not is_true():
+            if monotonic() > deadline:
+                raise AssertionError('what was waited for did not happen')
+            for executor in self.executors:
+                executor.spin_once(timeout_sec=0.005)
+
+    def listen(self, message_class, topic, qos=50):
+        """
+        The list that the messages of a topic will be in.
+        """
+        messages = self.received.setdefault(topic, [])
+        self.neighbour.create_subscription(message_class, topic, messages.append, qos)
+        return messages
+
+    def publisher(self, message_class, topic, qos=50):
+        """
+        A publisher that the node is subscribed to, with the QoS that it will stay with.
+        """
+        publisher = self.neighbour.create_publisher(message_class, topic, qos)
+        if topic.startswith('image'):
+            # A best-effort message that is sent while the other side changes its subscription is lost.
+            subscription = self.node.session._inputs._image
+            self.spin_until(
+                lambda: subscription.qos.reliability == publisher.qos_profile.reliability
+                and subscription.request.message_class is message_class
+                and subscription._publisher_count == 1
+            )
+        self.spin_until(lambda: publisher.get_subscription_count() >= 1)
+        return publisher
+
+    def publish_camera_info(self, is_known, **fields):
+        """
+        Send a calibration until it has arrived, as a camera does.
+        """
+        publisher = self.publisher(self.camera_info().__class__, 'camera_info')
+
+        def is_known_at_last():
+            publisher.publish(self.camera_info(**fields))
+            return is_known(self.node.session._inputs.calibrations)
+
+        self.spin_until(is_known_at_last)
+        return publisher
+
+    def image(self, number, **fields):
+        from kp2d_ros.ros.conversions import header_from
+        from kp2d_ros.ros.image_messages import image_message
+
+        message = image_message(self.pattern.view(number), header_from(FIRST_NS + number * STEP_NS, 'camera'))
+        for name, value in fields.items():
+            setattr(message, name, value)
+        return message
+
+    def camera_info(self, number=0, **fields):
+        from kp2d_ros.core.cameras import CameraModel, LensModel
+        from kp2d_ros.ros.conversions import camera_info_message, header_from
+
+        matrix = np.array([[150.0, 0.0, (WIDTH - 1) / 2], [0.0, 150.0, (HEIGHT - 1) / 2], [0.0, 0.0, 1.0]])
+        camera = CameraModel(WIDTH, HEIGHT, matrix, LensModel.PLUMB_BOB, np.zeros(5))
+        message = camera_info_message(camera, header_from(FIRST_NS + number * STEP_NS, 'camera'))
+        for name, value in fields.items():
+            setattr(message, name, value)
+        return message
+
+    def call(self, service_class, name, request):
+        client = self.neighbour.create_client(service_class, name)
+        self.spin_until(client.service_is_ready)
+        future = client.call_async(request)
+        self.spin_until(future.done)
+        self.neighbour.destroy_client(client)
+        return future.result()
+
+    def set_parameters(self, **values):
+        """
+        Set them together, as a client does; gives the result.
+        """
+        from rcl_interfaces.srv import SetParametersAtomically
+        from rclpy.parameter import Parameter
+
+        parameters = [Parameter(n.replace('__', '.'), value=v).to_parameter_msg() for n, v in values.items()]
+        request = SetParametersAtomically.Request(parameters=parameters)
+        return self.call(SetParametersAtomically, '/frontend/set_parameters_atomically', request).result
+
+
+@pytest.fixture
+def rig(rng):
+    pytest.importorskip(
+        'kp2d_ros.msg', reason='needs ROS 2 and the generated messages: make build', exc_type=ImportError
+    )
+    rig = Rig(Pattern(rng))
+    yield rig
+    rig.close()
