@@ -32,6 +32,7 @@ SUMMARY = 'Render a sequence, play it over DDS into the frontend, record what co
 # A camera that stands still at first, and whose lens is covered for a moment on the way.
 SCENE = {'frames': 120, 'still_frames': 10, 'blank_first': 60, 'blank_frames': 3}
 START_SECONDS = 60.0  # for a process to be ready; the first import after an installation compiles
+LOCKSTEP_SECONDS = 2.0  # for an image and its answer
 SLACK_SECONDS = 60.0  # beyond the time that playing takes
 QUIET_SECONDS = 20.0  # nothing is published any more
 
@@ -64,7 +65,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('settings', nargs='*', metavar='KEY=VALUE', help='of the scene, see kp2d simulate --list')
     parser.add_argument('--out', type=Path, default=Path('demo_output'), metavar='DIR', help='default: %(default)s')
     parser.add_argument('--extractor', choices=('sift', 'orb'), default='sift', help='default: %(default)s')
-    parser.add_argument('--rate', type=float, default=0.5, help='speed of the player; default: %(default)s')
+    parser.add_argument(
+        '--rate',
+        type=float,
+        default=0.0,
+        metavar='X',
+        help='times as fast as recorded; 0: the next image when the last one was answered (default: %(default)g)',
+    )
     parser.add_argument('--live', action='store_true', help='the newest image wins; default: every image is processed')
 
 
@@ -89,7 +96,8 @@ def run(args: argparse.Namespace) -> int:
     _clear(files)
     write_bag(files.bag, sequence, BagConfig())
     mode = 'live' if args.live else 'replay'
-    print(f'2/3 play    at {args.rate:g} x {scene.rate_hz:g} Hz over DDS, frontend in {mode} mode', flush=True)
+    pace = f'at {args.rate * scene.rate_hz:g} Hz' if args.rate > 0 else 'as fast as it is answered'
+    print(f'2/3 play    {pace}, over DDS, frontend in {mode} mode', flush=True)
     _play(files, sequence, args)
     print('3/3 score', flush=True)
     recording = read_recording(files.recording)
@@ -124,7 +132,7 @@ def _play(files: _Files, sequence: SimulatedSequence, args: argparse.Namespace) 
     Run the three processes until the recorder has heard about the last image.
     """
     stamps = sequence.ground_truth.stamps_ns.tolist()
-    playing = (stamps[-1] - stamps[0]) * 1e-9 / args.rate
+    playing = (stamps[-1] - stamps[0]) * 1e-9 / args.rate if args.rate > 0 else LOCKSTEP_SECONDS * len(stamps)
     environment = isolated_environment()
     frontend_parameters = {
         'mode': 'live' if args.live else 'replay',

@@ -32,7 +32,9 @@ class Command:
 COMMANDS = {
     'replay': Command('kp2d_ros.cli.replay', 'run the frontend over a bag or a dataset folder, offline', 'bags'),
     'simulate': Command('kp2d_ros.cli.simulate', 'render a sequence with known motion, as a bag', 'bags'),
-    'demo': Command('kp2d_ros.cli.demo', 'simulate, play over DDS, record and score; needs ROS 2', 'evaluation'),
+    'demo': Command('kp2d_ros.cli.demo', 'simulate, play over DDS, record and score; needs ROS 2', 'all'),
+    'train': Command('kp2d_ros.cli.train', 'train a keypoint network on photographs or bags', 'torch'),
+    'pairs': Command('kp2d_ros.cli.pairs', 'draw a contact sheet of training pairs', 'torch'),
     'export': Command('kp2d_ros.cli.export', 'export a network to ONNX and compare the outputs', 'export'),
 }
 

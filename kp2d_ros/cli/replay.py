@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kp2d_ros.cli.command import run_command
+from kp2d_ros.datasets.source_options import add_source_options, open_source
 
 SUMMARY = 'Run the frontend offline over a bag or a dataset folder; write trajectory.txt (TUM format) and run.json.'
 
@@ -19,9 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """
     The options of the command.
     """
-    parser.add_argument(
-        'source', type=Path, help='bag (rosbag2 mcap or sqlite3, ROS 1), or folder of KITTI, EuRoC, TUM RGB-D or images'
-    )
+    add_source_options(parser)
     parser.add_argument('settings', nargs='*', metavar='KEY=VALUE', help='settings, for instance matching.ratio=0.8')
     parser.add_argument('--out', type=Path, default=Path('replay_output'), metavar='DIR', help='default: %(default)s')
     parser.add_argument('--extractor', metavar='NAME', help='short for extractor.name=NAME: sift, orb or kp2d')
@@ -29,12 +28,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--max-frames', type=int, metavar='N', help='stop after so many images')
     parser.add_argument('--plot', action='store_true', help='draw trajectory.png as well')
     parser.add_argument('--quiet', action='store_true', help='no progress bar')
-    source = parser.add_argument_group('what to read')
-    source.add_argument('--image-topic', metavar='TOPIC', help='images of a bag; default: the only ones')
-    source.add_argument('--camera-info-topic', metavar='TOPIC', help='default: camera_info beside the images')
-    source.add_argument('--ground-truth-topic', metavar='TOPIC', help='true poses in a bag; default: none')
-    source.add_argument('--camera', type=int, metavar='N', help='camera of KITTI or EuRoC; default: the left one')
-    source.add_argument('--calibration', type=Path, metavar='YAML', help='camera YAML in place of the recorded one')
 
 
 def run(args: argparse.Namespace) -> int:
@@ -47,21 +40,13 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from kp2d_ros.core.settings import flatten
-    from kp2d_ros.datasets.sequence import open_sequence
     from kp2d_ros.evaluation.report import RunInfo, format_summary
     from kp2d_ros.evaluation.runner import replay_offline
     from kp2d_ros.inference.pipeline import build_extractor, build_frontend, load_pipeline_config
 
     overrides = [f'extractor.name={args.extractor}'] if args.extractor else []
     config = load_pipeline_config(args.config, [*overrides, *args.settings])
-    sequence = open_sequence(
-        args.source,
-        image_topic=args.image_topic,
-        camera_info_topic=args.camera_info_topic,
-        ground_truth_topic=args.ground_truth_topic,
-        camera=args.camera,
-        calibration=args.calibration,
-    )
+    sequence = open_source(args)
     extractor = build_extractor(config.extractor)
     info = RunInfo(
         source=sequence.name,

@@ -57,7 +57,7 @@ def test_three_processes_over_dds_give_the_trajectory_of_the_offline_run(
         except BackendError as error:
             pytest.skip(str(error))
     out = tmp_path / 'demo'
-    assert main([*SMALL, '--out', str(out), '--rate', '2']) == 0, capsys.readouterr().err
+    assert main([*SMALL, '--out', str(out)]) == 0, capsys.readouterr().err
     result = json.loads((out / 'result.json').read_text())
     assert result['frames'] == {'sent': 20, 'received': 20, 'processed': 20, 'dropped': 0, 'recorded': 20}
     assert result['messages'] == {
