@@ -17,20 +17,31 @@ from kp2d_ros.odometry.view import View, placed_view
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Link:
     """
-    A motion put into the chain: the pose of the camera in its segment, and whether the frame is the new reference.
+    A view compared with a reference, and the motion between the two.
+    """
+
+    reference: View
+    view: View
+    matches: Matches
+    motion: Motion
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """
+    Where a frame ended up: its motion with the last word on its state, and the pose of its camera in a scale segment.
     """
 
     motion: Motion
     world_from_camera: Float64Array
     segment: int
-    is_new_reference: bool
 
 
 class Chain:
     """
-    Holds the reference and the poses of one scale segment after the other.
+    Holds the reference, the last view, and the poses of one scale segment after the other.
 
     A segment has one unit of length: its first step that two views show has length 1. Until then it has no unit, and
     rotations alone are chained. Where neither the scale nor the motion can be carried on, the next segment begins.
@@ -38,21 +49,28 @@ class Chain:
 
     def __init__(self) -> None:
         self._reference: View | None = None
+        self._last: View | None = None
         self._segment = 0
         self._has_unit = False
-        self._pose = np.eye(4)
         self._velocity: Float64Array | None = None
-        self._frames = 0
+        self._state = TrackingState.INITIALISING
+        self._age = 0
         self._most_inliers = 0
         self._lost_frames = 0
-        self._state = TrackingState.INITIALISING
 
     @property
     def reference(self) -> View | None:
         """
-        The frame that the next one is compared with; None before the first usable one.
+        The view that the next one is compared with; None before the first usable one.
         """
         return self._reference
+
+    @property
+    def second_reference(self) -> View | None:
+        """
+        The last view that has a pose, if it is not the reference: where that fails, this one may do.
+        """
+        return None if self._last is self._reference else self._last
 
     @property
     def segment(self) -> int:
@@ -62,89 +80,116 @@ class Chain:
         return self._segment
 
     @property
-    def state(self) -> TrackingState:
+    def is_at_rest(self) -> bool:
         """
-        What the last motion was worth.
+        Whether the last frame did not move, or there was none.
         """
-        return self._state
+        return self._state in (TrackingState.STATIONARY, TrackingState.INITIALISING)
 
     @property
     def expected_pose(self) -> Float64Array | None:
         """
         Where the camera is next if it goes on as it did; None if the last two frames do not tell.
         """
-        return None if self._velocity is None else self._pose @ self._velocity
+        return None if self._velocity is None or self._last is None else self._last.world_from_camera @ self._velocity
 
-    def begin(self, view: View, min_keypoints: int) -> bool:
+    def holds(self, motion: Motion) -> bool:
         """
-        Give up the reference and start from a frame if it has enough keypoints; False if it has not.
+        Whether the chain goes on with a motion: there is one, and in the unit of the chain if that has one.
+        """
+        if motion.state is TrackingState.LOST:
+            return False
+        return not (self._has_unit and (motion.begins_chain or motion.model is PoseModel.ROTATION))
+
+    def begin(self, view: View | None) -> None:
+        """
+        Give up the reference and start anew from a view without a pose, or wait for one (None).
         """
         if self._reference is not None:
             self._break()
         self._state = TrackingState.INITIALISING
-        is_usable = len(view.keypoints) >= min_keypoints
-        self._reference = replace(view, world_from_camera=np.eye(4)) if is_usable else None
-        self._frames = self._most_inliers = self._lost_frames = 0
-        return is_usable
+        self._set_reference(view)
 
-    def follow(self, view: View, matches: Matches, motion: Motion, config: MotionConfig, min_keypoints: int) -> Step:
+    def follow(self, link: Link, config: MotionConfig, is_usable: bool) -> Placement:
         """
-        Put the motion of a frame into the chain and decide on the next reference.
+        Put a motion into the chain and decide on the next reference.
+
+        :param is_usable: whether the view has keypoints enough to be a reference.
         """
-        if self._reference is None:
-            raise ValueError('Chain.follow: found no reference, expected begin() first')
+        motion = link.motion
         self._state = motion.state
+        if motion.state is TrackingState.INITIALISING:  # without calibration: from frame to frame
+            self._set_reference(link.view if is_usable else link.reference)
+            return Placement(motion, np.eye(4), self._segment)
         if motion.state is TrackingState.LOST:
-            return self._endure(view, motion, config, min_keypoints)
+            return self._endure(link, config, is_usable)
         self._lost_frames = 0
-        self._frames += 1
+        if link.reference is not self._reference:
+            self._set_reference(link.reference)
         if motion.begins_chain:
-            if self._has_unit:
-                self._break()
-                reason = 'the scale could not be carried on: a new segment begins'
-                motion = replace(motion, state=TrackingState.DEGRADED, reason=reason)
-            self._has_unit = True
-        placed = placed_view(view, matches, motion, self._reference)
-        must_advance = self._is_due(motion, config)
-        if must_advance and self._has_unit and motion.model is PoseModel.ROTATION:
-            self._break()  # how far the camera went since the reference is not known
-            placed = replace(placed, world_from_camera=np.eye(4))
-        self._velocity = invert_transform(self._pose) @ placed.world_from_camera
-        self._pose = placed.world_from_camera
-        if must_advance:
-            self._reference = placed
-            self._frames = self._most_inliers = 0
-        return Step(motion, self._pose, self._segment, must_advance)
+            motion = self._begin_unit(motion)
+        return self._advance(replace(link, motion=motion), config)
 
-    def _endure(self, view: View, motion: Motion, config: MotionConfig, min_keypoints: int) -> Step:
+    def _begin_unit(self, motion: Motion) -> Motion:
         """
-        Keep the reference for some frames without a pose, then start anew.
+        Take the length of a first step as the unit; of a new segment, if there was one already.
+        """
+        if self._has_unit:
+            self._break()
+            reason = 'the scale could not be carried on: a new segment begins'
+            motion = replace(motion, state=TrackingState.DEGRADED, reason=reason)
+        self._has_unit = True
+        return motion
+
+    def _advance(self, link: Link, config: MotionConfig) -> Placement:
+        """
+        Place the view, and make it the reference if it is time to.
+        """
+        motion = link.motion
+        reference = link.reference if self._reference is None else self._reference  # moved if the segment is new
+        view = placed_view(link.view, reference, link.matches, motion)
+        is_due = self._is_due(motion, config)
+        if is_due and self._has_unit and motion.model is PoseModel.ROTATION:
+            self._break()  # how far the camera went since the reference is not known
+            view = replace(view, world_from_camera=np.eye(4))
+        elif self._last is not None:
+            self._velocity = invert_transform(self._last.world_from_camera) @ view.world_from_camera
+        self._last = view
+        if is_due:
+            self._set_reference(view)
+        return Placement(motion, view.world_from_camera, self._segment)
+
+    def _endure(self, link: Link, config: MotionConfig, is_usable: bool) -> Placement:
+        """
+        Keep the reference for some frames without a pose, then start anew from one that has keypoints enough.
         """
         self._lost_frames += 1
         self._velocity = None
-        is_new = False
-        if self._lost_frames > config.max_lost_frames and len(view.keypoints) >= min_keypoints:
-            is_new = self.begin(view, min_keypoints)
-            self._state = TrackingState.LOST
+        motion = link.motion
+        if self._lost_frames > config.max_lost_frames and is_usable:
+            self._break()
+            self._set_reference(replace(link.view, world_from_camera=np.eye(4)))
             motion = replace(motion, reason=f'{motion.reason}; a new segment begins here')
-        return Step(motion, self._pose, self._segment, is_new)
+        pose = np.eye(4) if self._last is None else self._last.world_from_camera
+        return Placement(motion, pose, self._segment)
 
     def _is_due(self, motion: Motion, config: MotionConfig) -> bool:
         """
-        Whether the current frame shall be the next reference.
+        Whether the current view shall be the next reference.
         """
+        self._age += 1
         inliers = int(motion.inlier.sum())
         self._most_inliers = max(self._most_inliers, inliers)
-        if inliers < config.min_overlap * self._most_inliers:
+        if inliers < config.min_overlap * self._most_inliers or motion.begins_chain:
             return True
         if motion.state is TrackingState.STATIONARY:
             return False
-        if motion.state is TrackingState.INITIALISING:  # without calibration: from frame to frame
-            return True
-        is_seen = motion.begins_chain or (
-            motion.scale is ScaleKind.CHAINED and motion.parallax_deg >= config.reference_parallax_deg
-        )
-        return is_seen or self._frames >= config.max_reference_age
+        is_seen = motion.scale is ScaleKind.CHAINED and motion.parallax_deg >= config.reference_parallax_deg
+        return is_seen or self._age >= config.max_reference_age
+
+    def _set_reference(self, view: View | None) -> None:
+        self._reference = self._last = view
+        self._age = self._most_inliers = self._lost_frames = 0
 
     def _break(self) -> None:
         """
@@ -153,6 +198,5 @@ class Chain:
         self._segment += 1
         self._has_unit = False
         self._velocity = None
-        self._pose = np.eye(4)
         if self._reference is not None:
-            self._reference = replace(self._reference, world_from_camera=np.eye(4))
+            self._reference = self._last = replace(self._reference, world_from_camera=np.eye(4))

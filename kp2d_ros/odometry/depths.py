@@ -104,7 +104,7 @@ def carry_depths(reference: Rays, depths: InverseDepths, reference_from_current:
     """
     rotation, translation = reference_from_current[:3, :3], reference_from_current[:3, 3]
     base = (reference.vectors @ rotation)[:, 2]
-    z = base - depths.value * float(rotation[:, 2] @ translation)  # of the point, in units of its depth in the reference
+    z = base - depths.value * float(rotation[:, 2] @ translation)  # over that in the reference
     before = z > 1e-3
     safe = np.where(before, z, 1.0)
     value = np.where(before, depths.value / safe, 0.0)

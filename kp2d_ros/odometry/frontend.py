@@ -6,32 +6,22 @@ The monocular frontend: keypoints, matches, tracks and the motion of the camera,
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from kp2d_ros.core.records import (
-    BoolArray,
-    Float64Array,
-    Frame,
-    FrontendResult,
-    ImageArray,
-    Keypoints,
-    Matches,
-    RelativePose,
-    TrackingState,
-)
+from kp2d_ros.core.records import Frame, FrontendResult, ImageArray, Keypoints, Matches, RelativePose, TrackingState
 from kp2d_ros.core.se3 import invert_transform
 from kp2d_ros.core.settings import section
-from kp2d_ros.odometry.chain import Chain, Step
+from kp2d_ros.odometry.chain import Chain, Link, Placement
 from kp2d_ros.odometry.depths import unknown_depths
 from kp2d_ros.odometry.matching import MatchingConfig, match
-from kp2d_ros.odometry.motion import Motion, MotionConfig, estimate_motion, no_pose
+from kp2d_ros.odometry.motion import MotionConfig, estimate_motion, no_pose
 from kp2d_ros.odometry.ransac import RansacConfig
-from kp2d_ros.odometry.rays import rays_from_pixels
-from kp2d_ros.odometry.tracks import Tracks, TrackTable
+from kp2d_ros.odometry.rays import no_rays, rays_from_pixels
+from kp2d_ros.odometry.stage_clock import StageClock
+from kp2d_ros.odometry.tracks import NO_TRACKS, TrackTable
 from kp2d_ros.odometry.view import View, matched_rays, misfit, predicted_pixels
 
 
@@ -44,18 +34,6 @@ class FrontendConfig:
     matching: MatchingConfig = section(MatchingConfig)
     ransac: RansacConfig = section(RansacConfig)
     motion: MotionConfig = section(MotionConfig)
-
-
-@dataclass(frozen=True, slots=True)
-class _Compared:
-    """
-    A frame beside its reference; the frame itself where there is none.
-    """
-
-    view: View
-    reference: View
-    matches: Matches
-    tracks: Tracks
 
 
 class Frontend:
@@ -96,110 +74,115 @@ class Frontend:
 
     def process(self, frame: Frame) -> FrontendResult:
         """
-        Extract, match with the reference, estimate the motion, carry scale and tracks on, choose the next reference.
+        Extract, compare with the reference, carry tracks and scale on, choose the next reference.
         """
-        times = [time.perf_counter()]
-        view = self._look(frame)
-        times.append(time.perf_counter())
+        clock = StageClock('inference', 'match', 'pose')
+        with clock.stage('inference'):
+            keypoints = self._extract(frame.image)
+        view = _view(frame, keypoints)
         reference = self._chain.reference
         obstacle = 'there is no reference yet' if reference is None else misfit(reference, view)
         if reference is None or obstacle:
-            return self._begin(view, obstacle, times)
-        predicted = self._predict(reference)
-        matches = match(reference.keypoints, view.keypoints, self._config.matching, predicted)
-        times.append(time.perf_counter())
-        motion = self._estimate(reference, view, matches)
-        config = self._config
-        step = self._chain.follow(view, matches, motion, config.motion, config.ransac.min_matches)
-        tracks = self._tracks.observe(len(view.keypoints), matches, _carries_identity(motion))
-        if step.is_new_reference:
-            self._tracks.advance(tracks)
-        times.append(time.perf_counter())
-        return _result(_Compared(view, reference, matches, tracks), step, times)
+            return self._begin(view, obstacle, clock)
+        link = self._compare(reference, view, clock)
+        second = self._chain.second_reference
+        if second is not None and not self._chain.holds(link.motion):
+            other = self._compare(second, view, clock)
+            link = other if self._chain.holds(other.motion) else link
+        with clock.stage('pose'):
+            link = self._track(link)
+            placement = self._chain.follow(link, self._config.motion, self._is_usable(view))
+        return _result(link, placement, _relative_pose(link, placement), clock)
 
-    def _look(self, frame: Frame) -> View:
-        keypoints = self._extract(frame.image)
-        rays = None if frame.camera is None else rays_from_pixels(frame.camera, keypoints.xy)
-        size = frame.image.shape[0], frame.image.shape[1]
-        nothing = unknown_depths(len(keypoints))
-        return View(frame.seq, frame.stamp_ns, size, frame.camera, keypoints, rays, nothing, np.eye(4))
+    def _is_usable(self, view: View) -> bool:
+        return len(view.keypoints) >= self._config.ransac.min_matches
 
-    def _predict(self, reference: View) -> Float64Array | None:
-        pose = self._chain.expected_pose
-        if self._config.matching.search_radius_px == 0 or pose is None:
-            return None
-        return predicted_pixels(reference, pose)
-
-    def _estimate(self, reference: View, view: View, matches: Matches) -> Motion:
-        if view.camera is None:
-            return no_pose(len(matches), TrackingState.INITIALISING, 'the camera is not calibrated')
-        was_stationary = self._chain.state in (TrackingState.STATIONARY, TrackingState.INITIALISING)
-        pairs = matched_rays(reference, view, matches)
-        pose = self._chain.expected_pose
-        expected = None if pose is None else invert_transform(reference.world_from_camera) @ pose
-        return estimate_motion(pairs, was_stationary, expected, self._config.ransac, self._config.motion)
-
-    def _begin(self, view: View, obstacle: str, times: list[float]) -> FrontendResult:
+    def _begin(self, view: View, obstacle: str, clock: StageClock) -> FrontendResult:
         """
         The result of a frame that cannot be compared; it becomes the reference if it has enough keypoints.
         """
-        needed = self._config.ransac.min_matches
-        reason = obstacle
-        if not self._chain.begin(view, needed):
-            reason = f'{obstacle}: only {len(view.keypoints)} keypoints, {needed} are needed'
-        no_matches = Matches.empty()
-        tracks = self._tracks.observe(len(view.keypoints), no_matches, np.zeros(0, np.bool_))
-        self._tracks.advance(tracks)
-        motion = no_pose(0, TrackingState.INITIALISING, reason)
-        step = Step(motion, np.eye(4), self._chain.segment, True)
-        times.extend([times[-1], time.perf_counter()])
-        result = _result(_Compared(view, view, no_matches, tracks), step, times, self._is_first)
+        is_usable = self._is_usable(view)
+        if not is_usable:
+            obstacle = f'{obstacle}: found {len(view.keypoints)} keypoints of {self._config.ransac.min_matches} needed'
+        motion = no_pose(0, TrackingState.INITIALISING, obstacle)
+        link = self._track(Link(view, view, Matches.empty(), motion))
+        self._chain.begin(link.view if is_usable else None)
+        placement = Placement(motion, np.eye(4), self._chain.segment)
+        pose = None if self._is_first else _relative_pose(link, placement)
         self._is_first = False
-        return result
+        return _result(link, placement, pose, clock)
+
+    def _compare(self, reference: View, view: View, clock: StageClock) -> Link:
+        config = self._config
+        with clock.stage('match'):
+            pose = self._chain.expected_pose
+            is_guided = config.matching.search_radius_px > 0 and pose is not None
+            predicted_xy = predicted_pixels(reference, pose) if is_guided and pose is not None else None
+            matches = match(reference.keypoints, view.keypoints, config.matching, predicted_xy)
+        with clock.stage('pose'):
+            if view.camera is None:
+                motion = no_pose(len(matches), TrackingState.INITIALISING, 'the camera is not calibrated')
+                return Link(reference, view, matches, motion)
+            expected = None if pose is None else invert_transform(reference.world_from_camera) @ pose
+            pairs = matched_rays(reference, view, matches)
+            motion = estimate_motion(pairs, self._chain.is_at_rest, expected, config.ransac, config.motion)
+        return Link(reference, view, matches, motion)
+
+    def _track(self, link: Link) -> Link:
+        """
+        The link with tracks in its view: carried on by the matches that agree with the motion; without calibration
+        nothing speaks against any match.
+        """
+        is_unknown = link.motion.state is TrackingState.INITIALISING
+        keep = np.ones(len(link.matches), np.bool_) if is_unknown else link.motion.inlier
+        tracks = self._tracks.carry_on(link.reference.tracks, len(link.view.keypoints), link.matches, keep)
+        return replace(link, view=replace(link.view, tracks=tracks))
 
 
-def _carries_identity(motion: Motion) -> BoolArray:
+def _view(frame: Frame, keypoints: Keypoints) -> View:
     """
-    Which matches continue a track: those that agree with the motion; without calibration nothing speaks against any.
+    A frame as it comes, without tracks, depths and pose.
     """
-    return np.ones_like(motion.inlier) if motion.state is TrackingState.INITIALISING else motion.inlier
+    size = frame.image.shape[0], frame.image.shape[1]
+    rays = no_rays(len(keypoints)) if frame.camera is None else rays_from_pixels(frame.camera, keypoints.xy)
+    depths = unknown_depths(len(keypoints))
+    return View(frame.seq, frame.stamp_ns, size, frame.camera, keypoints, rays, NO_TRACKS, depths, np.eye(4))
 
 
-def _result(compared: _Compared, step: Step, times: list[float], is_first: bool = False) -> FrontendResult:
-    view, matches = compared.view, compared.matches
-    milliseconds = [float(duration) * 1e3 for duration in np.diff(times)]
+def _result(link: Link, placement: Placement, pose: RelativePose | None, clock: StageClock) -> FrontendResult:
+    view, matches = link.view, link.matches
     return FrontendResult(
         view.seq,
         view.stamp_ns,
         view.keypoints,
-        None if view.rays is None else view.rays.xy.astype(np.float32),
-        compared.tracks.ids,
-        compared.tracks.ages,
+        None if view.camera is None else view.rays.xy.astype(np.float32),
+        view.tracks.ids,
+        view.tracks.ages.copy(),
         matches,
-        compared.reference.keypoints.xy[matches.reference_index],
+        link.reference.keypoints.xy[matches.reference_index],
         view.keypoints.xy[matches.current_index],
-        step.motion.inlier,
+        placement.motion.inlier,
         None,
-        None if is_first else _relative_pose(compared, step),
-        step.motion.state,
-        step.world_from_camera,
-        step.segment,
-        dict(zip(('inference', 'match', 'pose'), milliseconds, strict=True)),
+        pose,
+        placement.motion.state,
+        placement.world_from_camera,
+        placement.segment,
+        clock.milliseconds,
     )
 
 
-def _relative_pose(compared: _Compared, step: Step) -> RelativePose:
-    motion = step.motion
+def _relative_pose(link: Link, placement: Placement) -> RelativePose:
+    motion = placement.motion
     return RelativePose(
-        compared.reference.seq,
-        compared.reference.stamp_ns,
+        link.reference.seq,
+        link.reference.stamp_ns,
         motion.state,
         motion.reference_from_current,
         motion.covariance,
         motion.scale,
-        step.segment,
+        placement.segment,
         motion.model,
-        len(compared.matches),
+        len(link.matches),
         int(motion.inlier.sum()),
         motion.parallax_deg,
         motion.rms_px,

@@ -53,6 +53,13 @@ class Rays:
         return Rays(self.vectors[index], self.px_per_unit[index])
 
 
+def no_rays(count: int) -> Rays:
+    """
+    Rays of ``count`` keypoints of a camera that is not calibrated: all NaN.
+    """
+    return Rays(np.full((count, 3), np.nan), np.full(count, np.nan))
+
+
 def rays_from_plane(xy: Float64Array, px_per_unit: Float64Array) -> Rays:
     """
     Rays through (N, 2) points of the plane z = 1.

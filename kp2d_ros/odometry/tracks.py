@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from kp2d_ros.core.records import Matches
+from kp2d_ros.core.records import BoolArray, Matches
 
 _ID_COUNT = 2**32
 _LARGEST_AGE = np.iinfo(np.uint16).max
@@ -27,46 +27,41 @@ class Tracks:
     ages: npt.NDArray[np.uint16]
 
 
+NO_TRACKS = Tracks(np.empty(0, np.uint32), np.empty(0, np.uint16))
+
+
 class TrackTable:
     """
-    Hands out identities: keypoints that match the reference continue its tracks, the others begin new ones.
-
-    The reference may be older than the previous frame; a track keeps its number and its age grows with every frame in
-    which it is seen. Numbers are not used again (they wrap around only after 2**32 tracks).
+    Hands out identities; a number is not used again until 2**32 others were.
     """
 
     def __init__(self) -> None:
         self._next_id = 0
-        self._reference = self._new_tracks(0)
 
-    def observe(self, count: int, matches: Matches, keep: npt.NDArray[np.bool_]) -> Tracks:
+    def begin(self, count: int) -> Tracks:
         """
-        Tracks of the ``count`` keypoints of a frame, given its matches with the reference.
+        New tracks for all ``count`` keypoints of a frame.
+        """
+        ids = (self._next_id + np.arange(count)) % _ID_COUNT
+        self._next_id = (self._next_id + count) % _ID_COUNT
+        return Tracks(ids.astype(np.uint32), np.zeros(count, np.uint16))
 
-        :param keep: (M,) which of the matches may carry an identity.
+    def carry_on(self, reference: Tracks, count: int, matches: Matches, keep: BoolArray) -> Tracks:
+        """
+        Tracks of the ``count`` keypoints of a frame: those that match the reference continue its tracks, others begin.
+
+        The reference may be an older frame and may be matched again: its own ages count on with every match, so that
+        a track is as old as the number of frames that saw it.
+
+        :param keep: (M,) which of the matches carry an identity.
         """
         rows, columns = matches.reference_index[keep], matches.current_index[keep]
-        seen = self._reference.ages
-        seen[rows] = np.minimum(seen[rows].astype(np.int64) + 1, _LARGEST_AGE).astype(np.uint16)
-        tracks = self._new_tracks(count, reserved=len(columns), continued=columns)
-        tracks.ids[columns] = self._reference.ids[rows]
-        tracks.ages[columns] = seen[rows]
-        return tracks
-
-    def advance(self, tracks: Tracks) -> None:
-        """
-        Make the frame that these tracks belong to the reference.
-        """
-        self._reference = Tracks(tracks.ids.copy(), tracks.ages.copy())
-
-    def _new_tracks(
-        self, count: int, reserved: int = 0, continued: npt.NDArray[np.int64] | None = None
-    ) -> Tracks:
+        reference.ages[rows] = np.minimum(reference.ages[rows], _LARGEST_AGE - 1) + 1
         is_new = np.ones(count, np.bool_)
-        if continued is not None:
-            is_new[continued] = False
-        fresh = count - reserved
-        ids = np.zeros(count, np.uint32)
-        ids[is_new] = ((self._next_id + np.arange(fresh)) % _ID_COUNT).astype(np.uint32)
-        self._next_id = (self._next_id + fresh) % _ID_COUNT
-        return Tracks(ids, np.zeros(count, np.uint16))
+        is_new[columns] = False
+        new = self.begin(int(is_new.sum()))
+        tracks = Tracks(np.empty(count, np.uint32), np.zeros(count, np.uint16))
+        tracks.ids[is_new] = new.ids
+        tracks.ids[columns] = reference.ids[rows]
+        tracks.ages[columns] = reference.ages[rows]
+        return tracks

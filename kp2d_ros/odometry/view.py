@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-A frame as the frontend sees it, and whether two of them can be compared.
+A frame as the frontend sees it, and what two of them have in common.
 """
 
 from __future__ import annotations
@@ -16,13 +16,16 @@ from kp2d_ros.core.se3 import invert_transform
 from kp2d_ros.odometry.depths import InverseDepths, carry_depths, is_known, place_depths
 from kp2d_ros.odometry.motion import MatchedRays, Motion
 from kp2d_ros.odometry.rays import Rays
+from kp2d_ros.odometry.tracks import Tracks
 
 
 @dataclass(frozen=True, slots=True)
 class View:
     """
-    The keypoints of a frame, their ``rays`` (None without calibration), their inverse ``depths`` in the unit of the
-    chain, and the pose of the camera in it. ``size`` is (height, width) of the image.
+    The keypoints of a frame with their rays, tracks and inverse depths, and where its camera stands.
+
+    ``size`` is (height, width) of the image. Without a camera the ``rays`` are all NaN. ``depths`` and
+    ``world_from_camera`` are in the unit of the chain.
     """
 
     seq: int
@@ -30,7 +33,8 @@ class View:
     size: tuple[int, int]
     camera: CameraModel | None
     keypoints: Keypoints
-    rays: Rays | None
+    rays: Rays
+    tracks: Tracks
     depths: InverseDepths
     world_from_camera: Float64Array
 
@@ -52,47 +56,45 @@ def misfit(reference: View, current: View) -> str:
 
 def matched_rays(reference: View, current: View, matches: Matches) -> MatchedRays:
     """
-    What the motion is estimated from; both views must be calibrated.
+    What the motion between two views is estimated from.
     """
     rows, columns = matches.reference_index, matches.current_index
-    if reference.rays is None or current.rays is None:
-        raise ValueError('matched_rays: found a view without rays, expected two calibrated views')
     offset = (current.keypoints.xy[columns] - reference.keypoints.xy[rows]).astype(np.float64)
-    depths = InverseDepths(reference.depths.value[rows], reference.depths.sigma[rows])
+    displacement_px = np.asarray(np.linalg.norm(offset, axis=1), np.float64)
     return MatchedRays(
-        reference.rays.take(rows), current.rays.take(columns), depths, np.linalg.norm(offset, axis=1)
+        reference.rays.take(rows), current.rays.take(columns), reference.depths.take(rows), displacement_px
     )
 
 
-def placed_view(view: View, matches: Matches, motion: Motion, reference: View) -> View:
+def placed_view(view: View, reference: View, matches: Matches, motion: Motion) -> View:
     """
-    The current view as the next reference: its pose, and the inverse depths that the inliers bring along.
+    The view at the end of a motion, with the inverse depths that its inliers bring along from the reference.
     """
-    keep = motion.inlier
-    if reference.rays is None:
-        return view
-    rays = reference.rays.take(matches.reference_index[keep])
-    seen = InverseDepths(motion.depths.value[keep], motion.depths.sigma[keep])
-    carried = carry_depths(rays, seen, motion.reference_from_current)
-    depths = place_depths(len(view.keypoints), matches.current_index[keep], carried)
-    return replace(view, depths=depths, world_from_camera=reference.world_from_camera @ motion.reference_from_current)
+    rows, columns = matches.reference_index[motion.inlier], matches.current_index[motion.inlier]
+    seen = motion.depths.take(motion.inlier)
+    carried = carry_depths(reference.rays.take(rows), seen, motion.reference_from_current)
+    return replace(
+        view,
+        depths=place_depths(len(view.keypoints), columns, carried),
+        world_from_camera=reference.world_from_camera @ motion.reference_from_current,
+    )
 
 
 def predicted_pixels(reference: View, world_from_current: Float64Array) -> Float64Array | None:
     """
-    (N, 2) pixels where a camera at that pose would see the keypoints of the reference; NaN outside its view.
+    (N, 2) pixels where a camera at that pose would see the keypoints of the reference, NaN where it would not; None
+    without a camera.
 
     Points of unknown depth are put at the median depth, or at infinity if no depth is known.
     """
-    if reference.rays is None or reference.camera is None:
+    if reference.camera is None:
         return None
     known = is_known(reference.depths)
     filler = float(np.median(reference.depths.value[known])) if known.any() else 0.0
     inverse_depth = np.where(known, reference.depths.value, filler)
     current_from_reference = invert_transform(world_from_current) @ reference.world_from_camera
-    turned = reference.rays.vectors @ current_from_reference[:3, :3].T
-    points = turned + inverse_depth[:, None] * current_from_reference[:3, 3]
-    return reference.camera.project(points)
+    points = reference.rays.vectors @ current_from_reference[:3, :3].T
+    return reference.camera.project(points + inverse_depth[:, None] * current_from_reference[:3, 3])
 
 
 def _same_camera(first: CameraModel | None, second: CameraModel | None) -> bool:
