@@ -22,7 +22,7 @@ class LocationLossConfig:
 
     weight: float = setting(1.0, 'alpha: weight of the location loss', minimum=0)
     threshold_px: float = setting(4.0, 'eps_uv: pairs nearer than this after the warp count as matched', minimum=0)
-    reduction: str = setting('mean', 'mean over the matched pairs (public code) or sum (paper)', choices=_REDUCTIONS)
+    reduction: str = setting('mean', 'mean over the matched pairs (public code) or sum over those of an image (paper)', choices=_REDUCTIONS)
 
     def __post_init__(self) -> None:
         validate(self)
@@ -47,7 +47,7 @@ class ScoreLossConfig:
         'cells compared: all visible ones (public code) or the matched pairs (paper)',
         choices=('visible', 'matched'),
     )
-    reduction: str = setting('mean', 'mean (public code) or sum (paper)', choices=_REDUCTIONS)
+    reduction: str = setting('mean', 'mean (public code) or sum over an image (paper)', choices=_REDUCTIONS)
 
     def __post_init__(self) -> None:
         validate(self)
@@ -113,7 +113,9 @@ class InlierLossConfig:
     threshold_px: float = setting(4.0, 'pairs nearer than this after the warp are inliers', minimum=0)
     inlier_target_positive: bool = setting(True, 'target of an inlier: +1 (public code) or -1 (paper)')
     factor: float = setting(1.0, 'factor of the regression: 1 (public code) or 0.5 (paper)', minimum=0)
-    reduction: str = setting('mean', 'mean (public code) or sum (paper), regression only', choices=_REDUCTIONS)
+    reduction: str = setting(
+        'mean', 'mean (public code) or sum over an image (paper); regression only', choices=_REDUCTIONS
+    )
     minimum_inliers: int = setting(10, 'the loss is 0 unless the batch has more inliers than this', minimum=0)
 
     def __post_init__(self) -> None:

@@ -18,16 +18,22 @@ from kp2d_ros.networks.cells import border_mask, normalise_xy, pixels_from_norma
 from kp2d_ros.networks.maps import KeypointMaps
 from kp2d_ros.training.reductions import safe_norm
 
+_FAR = 1e3  # normalised: nothing is near it
+
 
 class CellPoints(NamedTuple):
     """
-    The keypoints of one view, cell by cell: ``xy`` (B, N, 2) pixels, ``score`` (B, N), ``usable`` (B, N) bool.
+    The keypoints of one view, cell by cell.
 
-    A cell is usable outside the outermost ring and where the view shows the photograph, not fill.
+    :ivar xy: (B, N, 2) pixels.
+    :ivar score: (B, N).
+    :ivar shown: (B, N) bool, the point lies on the photograph, not on fill.
+    :ivar usable: (B, N) bool, shown, and not in the outermost ring of cells.
     """
 
     xy: Tensor
     score: Tensor
+    shown: Tensor
     usable: Tensor
 
 
@@ -57,25 +63,29 @@ def cell_points(maps: KeypointMaps, valid: Tensor | None = None) -> CellPoints:
     """
     batch, _, rows, columns = maps.score.shape
     xy = points_from_map(maps.xy)
-    usable = border_mask(rows, columns, like=xy).bool().flatten().expand(batch, -1)
+    inner = border_mask(rows, columns, like=xy).bool().flatten().expand(batch, -1)
+    shown = torch.ones_like(inner)
     if valid is not None:
         height, width = valid.shape[-2:]
         column = xy[..., 0].detach().round().long().clamp(0, width - 1)
         row = xy[..., 1].detach().round().long().clamp(0, height - 1)
-        usable = usable & valid.flatten(1).gather(1, row * width + column)
-    return CellPoints(xy, maps.score.flatten(1), usable)
+        shown = valid.flatten(1).gather(1, row * width + column)
+    return CellPoints(xy, maps.score.flatten(1), shown, inner & shown)
 
 
 def warp_points(xy: Tensor, target_from_source: Tensor, width: int, height: int) -> tuple[Tensor, Tensor]:
     """
     Source pixels (B, N, 2) in target pixels, and whether each lies strictly inside the target (B, N).
+
+    Points on or behind the horizon of the homography are put far outside.
     """
     normalised = normalise_xy(xy, width, height)
     homogeneous = torch.cat([normalised, torch.ones_like(normalised[..., :1])], dim=-1)
     warped = homogeneous @ target_from_source.transpose(1, 2)
     in_front = warped[..., 2:] > 1e-6
-    warped_normalised = warped[..., :2] / torch.where(in_front, warped[..., 2:], torch.ones_like(warped[..., 2:]))
-    inside = in_front.squeeze(-1) & (warped_normalised.abs() < 1).all(dim=-1)
+    depth = torch.where(in_front, warped[..., 2:], torch.ones_like(warped[..., 2:]))
+    warped_normalised = torch.where(in_front, warped[..., :2] / depth, depth.new_tensor(_FAR))
+    inside = (warped_normalised.abs() < 1).all(dim=-1)
     return pixels_from_normalised(warped_normalised, width, height), inside
 
 

@@ -23,11 +23,14 @@ from kp2d_ros.training.losses.inlier import PointSet, inlier_loss, inlier_pairs
 from kp2d_ros.training.losses.location import location_loss
 from kp2d_ros.training.losses.score import score_consistency_loss, unsupervised_point_loss
 from kp2d_ros.training.losses.uniform import uniform_position_loss
+from kp2d_ros.training.prediction import network_input
 
 
 class Losses(NamedTuple):
     """
     The weighted total, and its parts before weighing (no gradient), all scalars.
+
+    The part ``recall`` has no weight: the share of visible points whose nearest candidate is their own partner.
     """
 
     total: Tensor
@@ -64,8 +67,9 @@ class Objective(nn.Module):
         """
         All losses of a batch. The two views pass the network one after the other, each with its own batch statistics.
         """
-        source_maps: KeypointMaps = self.keypoint_net(batch.source)
-        target_maps: KeypointMaps = self.keypoint_net(batch.target)
+        use_color = self.keypoint_net.config.use_color
+        source_maps: KeypointMaps = self.keypoint_net(network_input(batch.source, use_color=use_color))
+        target_maps: KeypointMaps = self.keypoint_net(network_input(batch.target, use_color=use_color))
         with torch.autocast(batch.source.device.type, enabled=False):
             views = self._views(batch, source_maps, target_maps)
             parts = {'location': location_loss(views.pairs, self.config.location.reduction)}
@@ -129,7 +133,7 @@ class Objective(nn.Module):
             return views.pairs.distance_px.new_zeros(())
         source, target = (
             PointSet(
-                points.score,
+                points.score.masked_fill(~points.shown, torch.inf),  # fill is chosen last
                 normalise_xy(points.xy, *views.size),
                 sample_descriptors(maps.descriptors, points.xy, *views.size),
                 in_target,

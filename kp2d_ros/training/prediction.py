@@ -11,18 +11,26 @@ import torch
 from torch import Tensor
 
 from kp2d_ros.core.records import Float64Array, Keypoints
+from kp2d_ros.datasets.photometric import to_gray
 from kp2d_ros.networks.cells import points_from_map, sample_descriptors
 from kp2d_ros.networks.maps import KeypointMaps
 from kp2d_ros.networks.network import KeypointNetwork
 
 
+def network_input(images: Tensor, *, use_color: bool) -> Tensor:
+    """
+    RGB images (B, 3, H, W) as a network wants them: as they are, or as one channel of luma.
+    """
+    return images if use_color else to_gray(images)
+
+
 @torch.no_grad()
 def predict_keypoints(network: KeypointNetwork, images: Tensor) -> list[Keypoints]:
     """
-    All usable cells (score above 0) of each image of a batch (B, C, H, W) in [0, 1], best first.
+    All usable cells (score above 0) of each image of a batch (B, 3, H, W) in [0, 1], best first.
     """
     height, width = images.shape[-2:]
-    maps: KeypointMaps = network(images)
+    maps: KeypointMaps = network(network_input(images, use_color=network.config.use_color))
     xy = points_from_map(maps.xy)
     descriptors = sample_descriptors(maps.descriptors, xy, width, height)
     predictions = []

@@ -46,11 +46,13 @@ def batch_mean(per_image: Tensor) -> Tensor:
 
 def masked_reduce(values: Tensor, mask: Tensor, reduction: str) -> Tensor:
     """
-    ``mean`` or ``sum`` over the true elements of the mask, over all processes.
+    ``mean`` over the true elements of (B, N) values of the whole batch, or ``sum`` over those of an image.
+
+    The sums of the images are averaged, so that no loss grows with the batch.
     """
     if reduction == 'mean':
         return masked_mean(values, mask)
-    return global_sum(torch.where(mask, values, torch.zeros_like(values)))
+    return batch_mean(torch.where(mask, values, torch.zeros_like(values)).sum(dim=-1))
 
 
 def safe_norm(vectors: Tensor) -> Tensor:

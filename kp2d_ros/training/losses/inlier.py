@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from kp2d_ros.training.config import InlierLossConfig
-from kp2d_ros.training.reductions import descriptor_distance, global_sum, masked_mean
+from kp2d_ros.training.reductions import descriptor_distance, global_sum, masked_mean, masked_reduce
 
 
 class InlierPairs(NamedTuple):
@@ -92,11 +92,10 @@ def inlier_loss(logits: Tensor, error_px: Tensor, config: InlierLossConfig) -> T
     """
     inlier = error_px < config.threshold_px
     enough = (global_sum(inlier.float()).detach() > config.minimum_inliers).to(logits.dtype)
-    everywhere = torch.ones_like(inlier)
     if config.type == 'regression':
         sign = 1.0 if config.inlier_target_positive else -1.0
         terms = (logits - torch.where(inlier, sign, -sign)).square()
-        loss = config.factor * (masked_mean(terms, everywhere) if config.reduction == 'mean' else global_sum(terms))
+        loss = config.factor * masked_reduce(terms, torch.ones_like(inlier), config.reduction)
     elif config.type == 'balanced_bce':
         terms = torch.nn.functional.binary_cross_entropy_with_logits(logits, inlier.to(logits.dtype), reduction='none')
         loss = 0.5 * (masked_mean(terms, inlier) + masked_mean(terms, ~inlier))
