@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kp2d_ros.networks.config import SIGMOID
+
 _TINY_SQUARE = 1e-12  # under the square root of a norm: nothing becomes NaN, and unit vectors change by 5e-13
 
 
@@ -44,6 +46,20 @@ def border_mask(rows: int, columns: int, *, like: Tensor) -> Tensor:
     return (inner_row[:, None] & inner_column[None, :]).to(like.dtype)
 
 
+def pixels_from_logits(logits: Tensor, cell: int, cross_ratio: float, location: str) -> Tensor:
+    """
+    Keypoints (B, 2, Hc, Wc) in pixels of the unbounded output (B, 2, Hc, Wc) of a location head; at least float32.
+
+    ``tanh``: :func:`pixels_from_offsets` of tanh(o), as KP2D. ``sigmoid``: the whole cell from edge to edge,
+    x = 8 (col + sigmoid(o)) in UnsuperPoint, where 0 is the edge of the image and not the centre of a pixel:
+    centre + 8 / 2 (2 sigmoid(o) - 1).
+    """
+    logits = at_least_float32(logits)
+    if location == SIGMOID:
+        return _pixels_around_centres(2 * logits.sigmoid() - 1, cell, cross_ratio * cell / 2)
+    return pixels_from_offsets(logits.tanh(), cell, cross_ratio)
+
+
 def pixels_from_offsets(offsets: Tensor, cell: int, cross_ratio: float) -> Tensor:
     """
     Keypoints (B, 2, Hc, Wc) in pixels of offsets (B, 2, Hc, Wc) in [-1, 1], kept inside the image.
@@ -51,9 +67,12 @@ def pixels_from_offsets(offsets: Tensor, cell: int, cross_ratio: float) -> Tenso
     An offset of 1 is ``cross_ratio`` halves of a cell: [v, u] = [row, col] + [v', u'] s1 (s2 - 1) / 2 in the paper,
     with s1 the ratio and s2 the cell. The gradient of a coordinate that was moved to the border is 0.
     """
+    return _pixels_around_centres(offsets, cell, cross_ratio * (cell - 1) / 2)
+
+
+def _pixels_around_centres(offsets: Tensor, cell: int, reach_px: float) -> Tensor:
     rows, columns = offsets.shape[-2:]
-    step = (cell - 1) / 2
-    xy = cell_centres(rows, columns, cell, like=offsets) + offsets * (cross_ratio * step)
+    xy = cell_centres(rows, columns, cell, like=offsets) + offsets * reach_px
     x, y = xy.unbind(dim=1)
     return torch.stack([x.clamp(0, columns * cell - 1), y.clamp(0, rows * cell - 1)], dim=1)
 

@@ -18,6 +18,9 @@ from kp2d_ros.core.settings import setting, validate
 KEYPOINTNET = 'keypointnet'
 RESNET18 = 'resnet18'
 
+TANH = 'tanh'
+SIGMOID = 'sigmoid'
+
 _STAGES = 4
 _MAX_CHANNELS = 1024
 
@@ -43,6 +46,12 @@ class NetworkConfig:
     descriptor_dim: int = setting(256, 'Length of a descriptor', minimum=1, maximum=_MAX_CHANNELS)
     do_upsample: bool = setting(True, 'Descriptors at 1/4 of the image instead of 1/8')
     do_cross: bool = setting(True, 'Keypoints may leave their cell by half its side')
+    location: str = setting(
+        TANH,
+        'How a keypoint is placed: tanh between the outermost pixel centres of its cell (KP2D), or sigmoid between the '
+        'edges of its cell (UnsuperPoint)',
+        choices=(TANH, SIGMOID),
+    )
     with_drop: bool = setting(True, 'Channel dropout in training')
     use_color: bool = setting(True, 'RGB instead of gray images')
     input_scale: float = setting(

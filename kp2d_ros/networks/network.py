@@ -26,7 +26,7 @@ class Heads(NamedTuple):
     The raw output of a network's layers.
 
     :param score: (B, 1, Hc, Wc) before the sigmoid.
-    :param offset: (B, 2, Hc, Wc) before the tanh.
+    :param offset: (B, 2, Hc, Wc) before the tanh or the sigmoid.
     :param penultimate: the input of the last descriptor layer.
     """
 
@@ -78,13 +78,13 @@ class KeypointNetwork(nn.Module):
         As :meth:`forward`, without the last descriptor layer.
         """
         self._check_image(image)
-        normalised = (image - 0.5) * self.config.input_scale
+        config = self.config
+        normalised = (image - 0.5) * config.input_scale
         heads = self.heads(normalised.to(next(self.parameters()).dtype))
         score = cells.at_least_float32(heads.score).sigmoid()
-        offset = cells.at_least_float32(heads.offset).tanh()
         return KeypointFeatures(
             score * cells.border_mask(score.shape[-2], score.shape[-1], like=score),
-            cells.pixels_from_offsets(offset, self.config.cell, self.config.cross_ratio),
+            cells.pixels_from_logits(heads.offset, config.cell, config.cross_ratio, config.location),
             heads.penultimate,
         )
 

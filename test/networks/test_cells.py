@@ -46,6 +46,24 @@ def test_keypoints_stay_in_the_image_and_lose_their_gradient_there():
     assert far[0, :, -1, -1].tolist() == [23, 15]
 
 
+def test_sigmoid_places_a_point_between_the_edges_of_its_cell():
+    logits = torch.tensor([-100.0, 0.0, 100.0, 0.7])
+    xy = cells.pixels_from_logits(logits.expand(1, 2, 4, 4), 8, 1.0, 'sigmoid')
+    for column, share in enumerate(logits.sigmoid().tolist()):
+        # UnsuperPoint counts from the edge of the image, half a pixel before the first pixel centre.
+        expected = min(max(8 * (column + share) - 0.5, 0), 31)
+        assert xy[0, 0, 0, column].item() == pytest.approx(expected, abs=1e-5)
+    assert torch.allclose(xy[0, 1, 1], xy[0, 1, 1, 1] + 4 * (2 * logits.sigmoid() - 1))
+
+
+def test_tanh_is_the_mapping_of_the_paper():
+    torch.manual_seed(0)
+    logits = torch.randn(1, 2, 3, 4, dtype=torch.float16)
+    xy = cells.pixels_from_logits(logits, 8, 2.0, 'tanh')
+    assert xy.dtype == torch.float32
+    assert torch.equal(xy, cells.pixels_from_offsets(logits.float().tanh(), 8, 2.0))
+
+
 def test_border_mask_is_zero_on_the_outermost_ring():
     mask = cells.border_mask(4, 5, like=torch.zeros(()))
     assert mask.tolist() == [[0] * 5, [0, 1, 1, 1, 0], [0, 1, 1, 1, 0], [0] * 5]

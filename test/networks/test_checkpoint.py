@@ -86,6 +86,16 @@ def test_round_trip_keeps_weights_settings_and_identity(network, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ['a.safetensors']
 
 
+def test_round_trip_keeps_how_keypoints_are_placed(network, tmp_path):
+    sigmoid = build_network(dataclasses.replace(TINY, location='sigmoid')).eval()
+    sigmoid.load_state_dict(network.state_dict())
+    save_checkpoint(tmp_path / 'a.safetensors', checkpoint_from_network(sigmoid, 'tiny', is_trained=True))
+    loaded, info = load_network(tmp_path / 'a.safetensors')
+    assert info.config.location == 'sigmoid'
+    assert_same_outputs(loaded, sigmoid)
+    assert not torch.equal(outputs(loaded).xy, outputs(network).xy)
+
+
 def test_half_precision_file_is_smaller_and_keeps_its_identity(network, tmp_path):
     for half in (False, True):
         checkpoint = checkpoint_from_network(network, 'tiny', is_trained=False, half=half)
