@@ -6,6 +6,7 @@ The frontend as a managed node: images in; keypoints, matches and relative poses
 
 from __future__ import annotations
 
+import signal
 import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
@@ -290,6 +291,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, ExternalShutdownException):
         pass  # the usual ends: Ctrl-C, a signal, a launch file that ends
     finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # launch and the terminal both send one; the end has begun
         node.close()
         node.destroy_node()
         rclpy.try_shutdown()
