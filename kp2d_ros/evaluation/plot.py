@@ -66,16 +66,16 @@ def _title(report: RunReport) -> str:
 
 def _draw_views(top: Any, side: Any, report: RunReport) -> None:
     """
-    Two views along the axes of the world; the axis along which least happens is drawn upwards in the side view.
+    Two views along axes of the world; up is the axis that the camera's image columns follow most.
     """
     score = report.whole
     shown = report.trajectory if score is None else score.aligned
     estimate = shown.world_from_camera[:, :3, 3]
     truth = estimate if score is None else score.truth.world_from_camera[:, :3, 3]
-    extents = np.ptp(truth, axis=0) if len(truth) else np.zeros(3)
-    up = int(np.argmin(extents))
-    along = int(np.argmax(extents)) if extents.any() else (up + 1) % 3
-    across = 3 - up - along
+    down = shown.world_from_camera[:, :3, 1].sum(axis=0)
+    up = int(np.argmax(np.abs(down)))
+    level = [axis for axis in range(3) if axis != up]
+    along, across = sorted(level, key=lambda axis: -np.ptp(truth[:, axis])) if len(truth) else level
     unit = 'unit of the first step' if score is None else 'm'
     for axes, name, (first, second) in ((top, 'seen from above', (along, across)), (side, 'side view', (along, up))):
         if score is not None:
@@ -88,6 +88,8 @@ def _draw_views(top: Any, side: Any, report: RunReport) -> None:
         axes.set_aspect('equal', adjustable='datalim')
         axes.grid(color='#e6e6e6')
         axes.set_axisbelow(True)
+    if down[up] > 0:  # the axis points down, as y does in a camera
+        side.invert_yaxis()
     top.legend(loc='best', fontsize=9, framealpha=0.9)
 
 

@@ -245,6 +245,9 @@ def _score_lines(report: RunReport) -> Iterator[str]:
                 f'  {name:<11} {score.ate.rms:.3f} m rms over {score.path_length:.1f} m ({share:.2f} %), '
                 f'{len(score.truth)} poses, after {score.alignment.value} alignment'
             )
+    if report.whole is not None:
+        rotation, translation = report.whole.rpe_rotation_deg.median, report.whole.rpe_translation.median
+        yield f'  RPE         {rotation:.3f} deg, {translation:.4f} m median from image to image'
     if report.note:
         yield f'  not scored: {report.note}'
 
