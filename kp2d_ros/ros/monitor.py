@@ -37,7 +37,7 @@ class Monitor:
         if facts.state != self._state:  # what could not be expected before is not late yet
             self._state = facts.state
             self._fine_at = dict.fromkeys(self._fine_at, monotonic())
-        error = self._after_a_while('output', why_no_output(facts), patience)
+        error = self._after_a_while('output', why_no_output(facts), 0.0 if facts.model_problem else patience)
         runs = session is not None and not error
         warning = self._after_a_while('poses', why_no_poses(facts) if runs else '', patience)
         self._say('no output', error)

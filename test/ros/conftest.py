@@ -47,12 +47,12 @@ class ScriptedExtractor:
     ORB that can be held up: it takes an image only while ``gate`` is set.
     """
 
-    def __init__(self, config, log):
+    def __init__(self, config, log, gate):
         from kp2d_ros.inference.classical import ClassicalExtractor
 
         self._orb = ClassicalExtractor(config)
         self._log = log
-        self.gate = log.gate
+        self._gate = gate
 
     @property
     def info(self):
@@ -60,12 +60,12 @@ class ScriptedExtractor:
 
     def extract(self, image):
         self._log.entered += 1
-        self.gate.wait(20.0)
+        self._gate.wait(20.0)
         self._log.finished += 1
         return self._orb.extract(image)
 
     def reconfigured(self, config):
-        return ScriptedExtractor(config, self._log)
+        return ScriptedExtractor(config, self._log, self._gate)
 
 
 class ExtractorLog:
@@ -81,7 +81,7 @@ class ExtractorLog:
 
     def build(self, config):
         self.configs.append(config)
-        return ScriptedExtractor(config, self)
+        return ScriptedExtractor(config, self, self.gate)
 
 
 class Rig:
@@ -103,7 +103,7 @@ class Rig:
         self.pattern = pattern
         self.extractors = ExtractorLog()
         self.node = None
-        self.received = {}
+        self._clients = {}
 
     def start(self, begin=True, **parameters):
         """
@@ -147,7 +147,7 @@ class Rig:
         """
         The list that the messages of a topic will be in.
         """
-        messages = self.received.setdefault(topic, [])
+        messages = []
         self.neighbour.create_subscription(message_class, topic, messages.append, qos)
         return messages
 
@@ -201,11 +201,11 @@ class Rig:
         return message
 
     def call(self, service_class, name, request):
-        client = self.neighbour.create_client(service_class, name)
-        self.spin_until(client.service_is_ready)
-        future = client.call_async(request)
+        if name not in self._clients:
+            self._clients[name] = self.neighbour.create_client(service_class, name)
+        self.spin_until(self._clients[name].service_is_ready)
+        future = self._clients[name].call_async(request)
         self.spin_until(future.done)
-        self.neighbour.destroy_client(client)
         return future.result()
 
     def set_parameters(self, **values):
@@ -221,10 +221,15 @@ class Rig:
 
 
 @pytest.fixture
-def rig(rng):
+def pattern(rng):
+    return Pattern(rng)
+
+
+@pytest.fixture
+def rig(pattern):
     pytest.importorskip(
         'kp2d_ros.msg', reason='needs ROS 2 and the generated messages: make build', exc_type=ImportError
     )
-    rig = Rig(Pattern(rng))
+    rig = Rig(pattern)
     yield rig
     rig.close()

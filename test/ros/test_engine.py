@@ -1,0 +1,90 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from kp2d_ros.core.records import Frame
+from kp2d_ros.inference.classical import ClassicalExtractor
+from kp2d_ros.inference.extractor import ExtractorConfig
+from kp2d_ros.inference.pipeline import PipelineConfig
+from kp2d_ros.ros.engine import Engine
+
+ORB = PipelineConfig(extractor=ExtractorConfig(name='orb', max_keypoints=200))
+
+
+@pytest.fixture
+def frame(pattern):
+    return lambda number: Frame(number, (number + 1) * 50_000_000, pattern.view(number))
+
+
+@pytest.fixture
+def engine():
+    return Engine(ClassicalExtractor(ORB.extractor), ORB)
+
+
+def test_changes_wait_for_the_next_frame_and_keep_the_tracks(engine, frame):
+    engine.process(frame(0))
+    engine.reconfigure(replace(ORB, extractor=replace(ORB.extractor, max_keypoints=50)))
+    result = engine.process(frame(1))
+    assert len(result.keypoints) == 50
+    assert (result.track_ages > 0).any()
+    assert not engine.began_anew
+
+
+def test_another_extractor_begins_new_tracks_and_another_segment(engine, frame):
+    before = engine.process(frame(0))
+    engine.exchange(ClassicalExtractor(ExtractorConfig(name='sift', max_keypoints=200)))
+    after = engine.process(frame(1))
+    assert engine.info.model_id == 'rootsift'
+    assert after.pose is None
+    assert after.track_ids.min() > before.track_ids.max()
+    assert after.scale_segment == before.scale_segment + 1
+    assert not engine.began_anew  # time goes on, odometry as well
+    following = engine.process(frame(2))
+    assert following.pose.scale_segment == following.scale_segment == after.scale_segment
+    assert (following.track_ages > 0).any()
+
+
+def test_restart_numbers_on_and_reset_begins_at_zero(engine, frame):
+    first = engine.process(frame(0))
+    engine.restart()
+    second = engine.process(frame(1))
+    assert engine.began_anew
+    assert second.track_ids.min() > first.track_ids.max()
+    engine.reset()
+    third = engine.process(frame(2))
+    assert engine.began_anew
+    assert third.track_ids.min() == 0
+    assert third.scale_segment == 0
+    engine.process(frame(3))
+    assert not engine.began_anew
+
+
+def test_settings_that_change_the_descriptors_begin_new_tracks(frame):
+    sift = PipelineConfig(extractor=ExtractorConfig(name='sift', max_keypoints=200))
+
+    class Renamed(ClassicalExtractor):
+        @property
+        def info(self):
+            return replace(super().info, model_id=f'sift-{self._config.border_px:g}')
+
+        def reconfigured(self, config):
+            return Renamed(config)
+
+    engine = Engine(Renamed(sift.extractor), sift)
+    engine.process(frame(0))
+    engine.reconfigure(replace(sift, extractor=replace(sift.extractor, border_px=9.0)))
+    result = engine.process(frame(1))
+    assert result.pose is None
+    assert not (result.track_ages > 0).any()
+
+
+def test_frames_without_keypoints_use_no_numbers(engine, frame):
+    used = engine.process(frame(0)).track_ids.max()
+    blank = Frame(1, 100_000_000, np.zeros((120, 160), np.uint8))
+    engine.restart()
+    assert len(engine.process(blank).keypoints) == 0
+    engine.restart()
+    assert engine.process(frame(2)).track_ids.min() == used + 1

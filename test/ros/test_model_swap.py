@@ -1,0 +1,91 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+import threading
+from time import monotonic, sleep
+
+from kp2d_ros.core.errors import BackendError
+from kp2d_ros.inference.extractor import ExtractorConfig
+from kp2d_ros.ros.model_swap import ModelSwap
+
+SIZE = (48, 64)
+
+
+class Loader:
+    """
+    Builds extractors that note what they are warmed with; one called ``bad`` cannot be built.
+    """
+
+    def __init__(self):
+        self.gate = threading.Event()
+        self.gate.set()
+        self.loading = threading.Event()
+        self.seen = []
+
+    def __call__(self, config):
+        self.loading.set()
+        self.gate.wait(10.0)
+        if config.model == 'bad':
+            raise BackendError('bad: cannot\nbe loaded')
+        loader = self
+
+        class Extractor:
+            def extract(self, image):
+                loader.seen.append((config.model, image.shape))
+
+        return Extractor()
+
+
+def result_of(swap):
+    deadline = monotonic() + 10.0
+    while (result := swap.poll()) is None:
+        assert monotonic() < deadline
+        sleep(0.001)
+    return result
+
+
+def test_loads_and_warms_on_another_thread():
+    loader = Loader()
+    swap = ModelSwap(loader)
+    assert swap.poll() is None
+    swap.start(ExtractorConfig(model='a'), SIZE)
+    result = result_of(swap)
+    assert result.extractor is not None
+    assert set(loader.seen) == {('a', SIZE)}
+    assert swap.poll() is None
+
+
+def test_says_in_one_line_why_it_could_not_be_loaded():
+    swap = ModelSwap(Loader())
+    swap.start(ExtractorConfig(model='bad'), SIZE)
+    result = result_of(swap)
+    assert result.extractor is None
+    assert result.error == 'bad: cannot be loaded'
+
+
+def test_the_last_request_counts():
+    loader = Loader()
+    swap = ModelSwap(loader)
+    loader.gate.clear()
+    swap.start(ExtractorConfig(model='a'), SIZE)
+    assert loader.loading.wait(5.0)
+    swap.start(ExtractorConfig(model='b'), SIZE)
+    swap.start(ExtractorConfig(model='c'), SIZE)
+    loader.gate.set()
+    assert result_of(swap).config.model == 'c'
+    assert swap.poll() is None
+    assert 'b' not in {model for model, _ in loader.seen}
+
+
+def test_nothing_comes_after_cancelling():
+    loader = Loader()
+    swap = ModelSwap(loader)
+    loader.gate.clear()
+    swap.start(ExtractorConfig(model='a'), SIZE)
+    assert loader.loading.wait(5.0)
+    swap.cancel()
+    loader.gate.set()
+    deadline = monotonic() + 5.0
+    while swap.is_loading and monotonic() < deadline:
+        sleep(0.001)
+    assert not swap.is_loading
+    assert swap.poll() is None
