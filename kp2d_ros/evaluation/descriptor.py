@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kp2d_ros.core.records import Keypoints
-from kp2d_ros.evaluation.detector import Float64Array, Size, best_first, invert, warp
+from kp2d_ros.evaluation.detector import Float64Array, Size, best_first, inside, invert, warp
 
 
 def nearest_descriptor(queries: Keypoints, candidates: Keypoints) -> npt.NDArray[np.int64]:
@@ -53,6 +53,34 @@ def matching_score(
         _one_way(source, target, source_from_target, size, threshold_px)
         + _one_way(target, source, target_from_source, size, threshold_px)
     )
+
+
+def matching_recall(
+    source: Keypoints,
+    target: Keypoints,
+    target_from_source: Float64Array,
+    size: Size,
+    *,
+    count: int = 300,
+    threshold_px: float = 3.0,
+) -> float:
+    """
+    Share of the co-visible source points that are matched rightly: their mutual nearest neighbour is where they are.
+
+    The ``count`` best points of the target stand against the ``count`` best of the source points that it can see.
+    Points that the detector did not repeat count as not matched. 0 without points.
+    """
+    warped = warp(target_from_source, source.xy)
+    seen = np.flatnonzero(inside(warped, size))
+    seen = seen[best_first(source.scores[seen], count)]
+    if len(seen) == 0 or len(target) == 0:
+        return 0.0
+    target = best_keypoints(target, count)
+    queries = Keypoints(source.xy[seen], source.scores[seen], source.descriptors[seen])
+    forward, backward = nearest_descriptor(queries, target), nearest_descriptor(target, queries)
+    mutual = backward[forward] == np.arange(len(seen))
+    right = np.linalg.norm(warped[seen] - target.xy[forward], axis=1) <= threshold_px
+    return float(np.mean(mutual & right))
 
 
 def _one_way(

@@ -22,7 +22,9 @@ class LocationLossConfig:
 
     weight: float = setting(1.0, 'alpha: weight of the location loss', minimum=0)
     threshold_px: float = setting(4.0, 'eps_uv: pairs nearer than this after the warp count as matched', minimum=0)
-    reduction: str = setting('mean', 'mean over the matched pairs (public code) or sum over those of an image (paper)', choices=_REDUCTIONS)
+    reduction: str = setting(
+        'mean', 'mean over the matched pairs (public code) or sum over those of an image (paper)', choices=_REDUCTIONS
+    )
 
     def __post_init__(self) -> None:
         validate(self)
@@ -179,7 +181,7 @@ class OptimiserConfig:
 
     learning_rate: float = setting(1e-3, 'highest learning rate of Adam', minimum=0)
     weight_decay: float = setting(0.0, 'decoupled weight decay (AdamW); 0: Adam', minimum=0)
-    warmup_steps: int = setting(0, 'steps over which the learning rate rises from 0', minimum=0)
+    warmup_steps: int = setting(0, 'steps over which the learning rate rises from 0; at most a tenth of all', minimum=0)
     decay: str = setting(
         'halve',
         'constant, halve (at 4/5 of the steps, as the public recipe does at epoch 40 of 50) or cosine (to final_ratio)',
@@ -207,7 +209,7 @@ class LoopConfig:
     compile: bool = setting(False, 'torch.compile the keypoint network')
     channels_last: bool = setting(True, 'memory format of the images and the network')
     sync_batch_norm: bool = setting(False, 'batch norm over all processes (CUDA only)')
-    validate_every: int = setting(500, 'steps between validations; 0: only at the end', minimum=0)
+    validate_every: int = setting(500, 'steps between validations, beginning at 0; 0: only at the end', minimum=0)
     validation_pairs: int = setting(64, 'held-out synthetic pairs', minimum=1)
     save_every: int = setting(500, 'steps between saves of everything that resume needs', minimum=1)
     log_every: int = setting(10, 'steps between lines of metrics.csv', minimum=1)

@@ -35,20 +35,31 @@ class TrainingError(Kp2dError):
 
 
 @dataclass(frozen=True, slots=True)
-class Hooks:
+class Desk:
     """
-    What the loop calls; all but ``batches`` and ``stop`` only in the first process.
+    What one of the processes does for all of them.
 
-    ``batches(n)`` yields the batches of this process from number n on. ``validate`` gives figures of a network.
-    ``log`` takes a step and its figures. ``save`` writes the networks as they are now; its argument says whether they
-    are the best so far. ``stop`` asks whether the run should end early.
+    ``validate`` gives figures of a network in evaluation mode, ``val_matching_score`` among them. ``log`` takes a step
+    and its figures. ``save`` writes the run as it is now; its argument says whether it is the best network so far.
     """
 
-    batches: Callable[[int], Iterator[PairBatch]]
     validate: Callable[[KeypointNetwork], Mapping[str, float]]
     log: Callable[[int, Mapping[str, float]], None]
     save: Callable[[bool], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """
+    What the loop calls.
+
+    ``batches(n)`` yields the batches of this process from number n on. ``stop`` asks whether the run should end early.
+    ``desk`` is None in all processes but the first.
+    """
+
+    batches: Callable[[int], Iterator[PairBatch]]
     stop: Callable[[], bool]
+    desk: Desk | None
 
 
 def train(  # noqa: C901, PLR0915 - the loop reads from top to bottom
@@ -65,6 +76,9 @@ def train(  # noqa: C901, PLR0915 - the loop reads from top to bottom
     accumulate = optimiser_config.accumulate
     module = _parallel(state.objective, process, loop)
     parameters = [p for p in state.objective.parameters() if p.requires_grad]
+    desk = hooks.desk
+    if desk is not None and state.step == 0 and loop.validate_every > 0:
+        desk.log(0, desk.validate(state.network_to_keep.eval()))  # what an untrained network can do
     batches = hooks.batches(state.step * accumulate)
     meter = _Meter(process.world_size)
     while state.step < loop.steps:
@@ -97,13 +111,12 @@ def train(  # noqa: C901, PLR0915 - the loop reads from top to bottom
         done = state.step == loop.steps
         stopped = any_process(hooks.stop(), process)
         due = done or (loop.validate_every > 0 and state.step % loop.validate_every == 0)
-        figures = dict(_validated(state, hooks, process)) if due and not stopped else {}
-        if state.step % loop.log_every == 0 or figures:
-            figures |= meter.read() | {'learning_rate': rate, 'gradient_norm': float(norm)}
-            if process.is_first:
-                hooks.log(state.step, figures)
-        if process.is_first and (done or stopped or state.step % loop.save_every == 0):
-            hooks.save(False)
+        if desk is not None:
+            figures = _validated(state, desk) if due and not stopped else {}
+            if state.step % loop.log_every == 0 or figures:
+                desk.log(state.step, {**meter.read(), 'learning_rate': rate, 'gradient_norm': float(norm), **figures})
+            if done or stopped or state.step % loop.save_every == 0:
+                desk.save(False)
         if stopped and not done:
             return False
     return True
@@ -132,18 +145,14 @@ def _backward(
     return losses
 
 
-def _validated(state: RunState, hooks: Hooks, process: Process) -> Mapping[str, float]:
+def _validated(state: RunState, desk: Desk) -> Mapping[str, float]:
     """
-    The figures of the network as it is now, in the first process; it is kept if it is the best so far.
+    The figures of the network as it is now; it is kept if it is the best so far.
     """
-    if not process.is_first:
-        return {}
-    network = state.network_to_keep
-    network.eval()
-    figures = hooks.validate(network)
+    figures = desk.validate(state.network_to_keep.eval())
     if figures['val_matching_score'] > state.best:
         state.best = figures['val_matching_score']
-        hooks.save(True)
+        desk.save(True)
     return figures
 
 

@@ -6,11 +6,13 @@ What a network in training says about a batch of images, as keypoints that the m
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from kp2d_ros.core.records import Float64Array, Keypoints
+from kp2d_ros.core.records import Float32Array, Float64Array, Keypoints
 from kp2d_ros.datasets.photometric import to_gray
 from kp2d_ros.networks.cells import points_from_map, sample_descriptors
 from kp2d_ros.networks.maps import KeypointMaps
@@ -24,20 +26,31 @@ def network_input(images: Tensor, *, use_color: bool) -> Tensor:
     return images if use_color else to_gray(images)
 
 
-@torch.no_grad()
-def predict_keypoints(network: KeypointNetwork, images: Tensor) -> list[Keypoints]:
+class Prediction(NamedTuple):
     """
-    All usable cells (score above 0) of each image of a batch (B, 3, H, W) in [0, 1], best first.
+    One image: all usable cells (score above 0) as keypoints, best first, and the scores of all cells (Hc, Wc).
+    """
+
+    keypoints: Keypoints
+    score_map: Float32Array
+
+
+@torch.no_grad()
+def predict(network: KeypointNetwork, images: Tensor) -> list[Prediction]:
+    """
+    What the network sees in each image of a batch (B, 3, H, W) in [0, 1].
     """
     height, width = images.shape[-2:]
     maps: KeypointMaps = network(network_input(images, use_color=network.config.use_color))
     xy = points_from_map(maps.xy)
     descriptors = sample_descriptors(maps.descriptors, xy, width, height)
     predictions = []
-    for score, points, described in zip(maps.score.flatten(1), xy, descriptors, strict=True):
+    for score_map, points, described in zip(maps.score[:, 0].float(), xy, descriptors, strict=True):
+        score = score_map.flatten()
         order = torch.argsort(score, descending=True, stable=True)
         order = order[score[order] > 0]
-        predictions.append(Keypoints(*(t[order].float().cpu().numpy() for t in (points, score, described))))
+        keypoints = Keypoints(*(t[order].float().cpu().numpy() for t in (points, score, described)))
+        predictions.append(Prediction(keypoints, score_map.cpu().numpy()))
     return predictions
 
 

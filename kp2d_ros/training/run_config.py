@@ -7,7 +7,8 @@ The settings of a whole training run, and the presets that ship with the package
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import difflib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,16 +21,19 @@ from kp2d_ros.datasets.pairs import PAIR_PRESETS, PairConfig
 from kp2d_ros.networks.config import NetworkConfig, network_config
 from kp2d_ros.training.config import PAPER_LOSSES, UNSUPERPOINT_LOSSES, LoopConfig, LossConfig, OptimiserConfig
 
+# The files of config/training/.
 PRESETS = (
+    'compact-n',
     'compact-s',
+    'compact-m',
     'v0',
     'v1',
     'v2',
     'v3',
     'v4',
+    'v4-paper',
     'resnet18',
     'unsuperpoint',
-    'v4-paper',
 )
 _LOSS_PRESETS: Mapping[str, Mapping[str, Any]] = {
     'official_code': {},
@@ -47,6 +51,7 @@ class TrainConfig:
     name: str = setting('kp2d', 'name of the trained network, the first part of its model id')
     network: NetworkConfig = section(NetworkConfig)
     initial: str = setting('', 'checkpoint to start from; empty: random weights')
+    pretrained: str = setting('', 'torchvision file of ImageNet weights for the encoder of a resnet18; empty: random')
     pairs: PairConfig = section(PairConfig)
     loader: LoaderConfig = section(LoaderConfig)
     loss: LossConfig = section(LossConfig)
@@ -59,6 +64,8 @@ class TrainConfig:
             raise ConfigError(
                 'loss: found neither a descriptor nor an inlier loss, expected one that trains descriptors'
             )
+        if self.initial and self.pretrained:
+            raise ConfigError('pretrained: found it beside initial, expected one of them')
 
 
 def load_train_config(preset: str, overrides: Mapping[str, Any]) -> TrainConfig:
@@ -83,10 +90,17 @@ def _preset_path(preset: str) -> Path:
     try:
         return find_shipped_file(f'config/training/{preset}.yaml')
     except DataError as error:
-        raise ConfigError(f'preset: found {preset!r}, expected one of {", ".join(PRESETS)} or a .yaml file') from error
+        raise _unknown_name('preset', preset, PRESETS, ' or a .yaml file') from error
 
 
 def _pick(presets: Mapping[str, Mapping[str, Any]], name: Any, key: str) -> Mapping[str, Any]:
     if name not in presets:
-        raise ConfigError(f'{key}: found {name!r}, expected one of {", ".join(presets)}')
+        raise _unknown_name(key, name, presets)
     return presets[name]
+
+
+def _unknown_name(key: str, name: Any, known: Iterable[str], more: str = '') -> ConfigError:
+    names = list(known)
+    near = difflib.get_close_matches(str(name), names, n=1)
+    hint = f'did you mean {near[0]}?' if near else f'expected one of {", ".join(names)}{more}'
+    return ConfigError(f'{key}: found {name!r}, {hint}')

@@ -35,6 +35,7 @@ COLUMNS = (
     'val_one_to_one',
     'val_localisation_px',
     'val_matching_score',
+    'val_recall',
 )
 
 
@@ -51,10 +52,12 @@ class RunLog:
     def __init__(self, folder: Path, first_step: int) -> None:
         self._path = folder / 'metrics.csv'
         kept = [row for row in read_metrics(self._path) if int(row['step']) <= first_step] if first_step else []
-        with self._path.open('w', newline='', encoding='utf-8') as stream:
-            writer = csv.DictWriter(stream, COLUMNS)
+        part = self._path.with_name(f'.{self._path.name}.part')  # a crash must not cost the rows that were there
+        with part.open('w', newline='', encoding='utf-8') as stream:
+            writer = csv.DictWriter(stream, COLUMNS, extrasaction='ignore')
             writer.writeheader()
             writer.writerows(kept)
+        part.replace(self._path)
         self._board = _open_board(folder / 'tensorboard', first_step)
 
     @property

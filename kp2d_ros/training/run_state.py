@@ -81,10 +81,12 @@ class RunState:
             raise DataError(f'{path}: found {file.document.get("kind")!r}, expected the state of a training run')
         try:
             self.objective.load_state_dict(_without_prefix('objective', file.tensors))
-            if self.average is not None:
-                self.average.network.load_state_dict(_without_prefix('average', file.tensors))
+            if self.average is not None:  # a run that begins to average does so from its weights
+                averaged = _without_prefix('average', file.tensors)
+                self.average.network.load_state_dict(averaged or self.objective.keypoint_net.state_dict())
             self.optimiser.load_state_dict(self._optimiser_state(file.tensors))
-            self.scaler.load_state_dict(file.document['scaler'])
+            if file.document['scaler']:  # empty for a run that did not scale
+                self.scaler.load_state_dict(file.document['scaler'])
             self.step = int(file.document['step'])
             best = file.document['best']
         except (RuntimeError, KeyError, ValueError, TypeError) as error:

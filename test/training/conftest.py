@@ -6,7 +6,7 @@ Small networks, pairs and outputs of networks that every training test may use, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -30,6 +30,17 @@ TINY = NetworkConfig(
     with_drop=False,
     input_scale=2.0,
 )
+
+
+@pytest.fixture(autouse=True, scope='package')
+def one_thread() -> Iterator[None]:
+    """
+    The networks of these tests are too small to share between threads.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

@@ -49,13 +49,11 @@ def endless(pairs: PairBatch, first: int) -> Iterator[PairBatch]:
         number += 1
 
 
-def run(state: RunState, config: TrainConfig, pairs: PairBatch, out: Path, stop_at: int | None = None) -> bool:
+def run(state: RunState, config: TrainConfig, pairs: PairBatch, out: Path, *, stop_at=None, desk=None) -> bool:
     hooks = Hooks(
         batches=functools.partial(endless, pairs),
-        validate=lambda network: {'val_matching_score': 0.0},
-        log=lambda step, figures: None,
-        save=lambda is_best: None,
         stop=lambda: stop_at is not None and state.step >= stop_at,
+        desk=desk,
     )
     return train(state, config.training, config.optimiser, ALONE, out, hooks)
 

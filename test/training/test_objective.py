@@ -16,7 +16,7 @@ from kp2d_ros.networks.build import build_network
 from kp2d_ros.networks.inlier_net import InlierConfig, InlierNet
 from kp2d_ros.training.config import PAPER_LOSSES, UNSUPERPOINT_LOSSES, LossConfig
 from kp2d_ros.training.objective import Objective
-from kp2d_ros.training.prediction import predict_keypoints
+from kp2d_ros.training.prediction import predict
 
 # Setting: what the public code does, what the paper says.
 DISCREPANCIES = {
@@ -93,9 +93,10 @@ def test_a_gray_network_gets_gray_images_and_learns(tiny_network, pairs):
     weight = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
     gray = (pairs.source * weight).sum(dim=1, keepdim=True)
     objective.keypoint_net.eval()
-    (first, _), maps = predict_keypoints(objective.keypoint_net, pairs.source), objective.keypoint_net(gray)
+    (first, _), maps = predict(objective.keypoint_net, pairs.source), objective.keypoint_net(gray)
     inner = maps.xy[0][:, maps.score[0, 0] > 0].T.detach()
-    assert torch.allclose(torch.from_numpy(first.xy).sort(dim=0).values, inner.sort(dim=0).values, atol=1e-4)
+    assert torch.allclose(torch.from_numpy(first.keypoints.xy).sort(dim=0).values, inner.sort(dim=0).values, atol=1e-4)
+    assert torch.allclose(torch.from_numpy(first.score_map), maps.score[0, 0].detach())
 
 
 def test_maps_mean_the_same_in_training_and_evaluation(tiny_network, pairs):

@@ -16,7 +16,7 @@ def location_loss(pairs: Correspondence, reduction: str = 'mean') -> Tensor:
     """
     Distance in pixels of the matched pairs; 0 where nothing is matched. Gradients reach both locations.
 
-    :param reduction: ``mean`` over the matched pairs of the batch (public code), or ``sum`` over those of an image, then
-        the mean over the images (paper).
+    :param reduction: ``mean`` over the matched pairs of the batch (public code) or ``sum`` over those of an image,
+        averaged over the images (paper).
     """
     return masked_reduce(pairs.distance_px, pairs.matched, reduction)
