@@ -52,6 +52,7 @@ def training_process(device_name: str) -> Iterator[Process]:
     torch.distributed.init_process_group('nccl' if device.type == 'cuda' else 'gloo')
     try:
         yield Process(torch.distributed.get_rank(), world_size, device)
+        torch.distributed.barrier()  # gloo aborts a process whose peer leaves while it still listens
     finally:
         torch.distributed.destroy_process_group()
 
