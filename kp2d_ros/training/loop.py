@@ -112,7 +112,7 @@ def train(  # noqa: C901, PLR0915 - the loop reads from top to bottom
         stopped = any_process(hooks.stop(), process)
         due = done or (loop.validate_every > 0 and state.step % loop.validate_every == 0)
         if desk is not None:
-            figures = _validated(state, desk) if due and not stopped else {}
+            figures = _validated(state, desk) if due else {}
             if state.step % loop.log_every == 0 or figures:
                 desk.log(state.step, {**meter.read(), 'learning_rate': rate, 'gradient_norm': float(norm), **figures})
             if done or stopped or state.step % loop.save_every == 0:

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from kp2d_ros.core.records import Float32Array, Float64Array, Keypoints
-from kp2d_ros.datasets.photometric import to_gray
 from kp2d_ros.networks.cells import points_from_map, sample_descriptors
 from kp2d_ros.networks.maps import KeypointMaps
 from kp2d_ros.networks.network import KeypointNetwork
@@ -21,9 +20,9 @@ from kp2d_ros.networks.network import KeypointNetwork
 
 def network_input(images: Tensor, *, use_color: bool) -> Tensor:
     """
-    RGB images (B, 3, H, W) as a network wants them: as they are, or as one channel of luma.
+    RGB images (B, 3, H, W) as a network wants them: as they are, or their mean as one channel, as in inference.
     """
-    return images if use_color else to_gray(images)
+    return images if use_color else images.mean(dim=1, keepdim=True)
 
 
 class Prediction(NamedTuple):
