@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import monotonic, sleep
-from types import TracebackType
+from types import FrameType, TracebackType
 
 from kp2d_ros.core.errors import BackendError
 from kp2d_ros.core.resources import PACKAGE, find_shipped_file
@@ -59,6 +59,13 @@ def isolated_environment(environment: Mapping[str, str] = os.environ) -> dict[st
         'ROS_DOMAIN_ID': domain if domain not in ('', '0') else str(1 + os.getpid() % 101),
         'PYTHONUNBUFFERED': '1',
     }
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """
+    End this process as Ctrl-C does.
+    """
+    raise KeyboardInterrupt
 
 
 class RosProcess:
@@ -133,6 +140,8 @@ class ProcessGroup:
             raise BackendError(f'{logs}: cannot be made: {error}') from error
 
     def __enter__(self) -> ProcessGroup:
+        # A plain SIGTERM would leave the processes behind.
+        self._former_handler = signal.signal(signal.SIGTERM, _interrupt)
         return self
 
     def __exit__(
@@ -140,6 +149,7 @@ class ProcessGroup:
     ) -> None:
         for process in reversed(self._processes):
             process.stop()
+        signal.signal(signal.SIGTERM, self._former_handler)
 
     def start(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> RosProcess:
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 from time import monotonic
@@ -17,6 +18,20 @@ import signal, time
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 print('ready', flush=True)
 time.sleep(60)
+"""
+
+
+TERMINATED = """
+import os, signal, sys
+from pathlib import Path
+from kp2d_ros.cli.ros_processes import ProcessGroup
+with ProcessGroup(Path(sys.argv[1])) as group:
+    sleeper = 'import os, time; print(os.getpid()); time.sleep(60)'
+    child = group.start('child', [sys.executable, '-c', sleeper], os.environ)
+    while not child.output():
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    group.wait_for_end(child, 30)
 """
 
 
@@ -81,3 +96,11 @@ def test_the_executable_of_a_sourced_workspace_is_found(tmp_path: Path) -> None:
     assert find_executable('frontend', environment) == program
     with pytest.raises(BackendError, match='replay: found no lib/kp2d_ros/replay in 2 sourced ROS prefixes'):
         find_executable('replay', environment)
+
+
+def test_no_process_outlives_a_parent_that_is_terminated(tmp_path: Path) -> None:
+    parent = subprocess.run([*python(TERMINATED), str(tmp_path)], capture_output=True, timeout=60, check=False)
+    assert parent.returncode != 0
+    child = int((tmp_path / 'child.log').read_text().split()[0])
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
