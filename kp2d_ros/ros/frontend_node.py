@@ -164,14 +164,17 @@ class FrontendNode(LifecycleNode):
         self._release()
         return super().on_error(state)
 
-    def close(self) -> None:
+    def destroy_node(self) -> None:
         """
-        End all threads; before the node is destroyed.
+        End all threads and leave the graph.
         """
         self._close_session()
         self._swap.cancel()
         self._jump_handle.unregister()
         stop_forwarding(self._log_handler)
+        super().destroy_node()
+        # rclpy leaves this to the garbage collector; until then the lifecycle services go on taking requests.
+        self._state_machine.destroy_when_not_in_use()
 
     def _release(self) -> None:
         self._close_session()
@@ -292,7 +295,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         pass  # the usual ends: Ctrl-C, a signal, a launch file that ends
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # launch and the terminal both send one; the end has begun
-        node.close()
         node.destroy_node()
         rclpy.try_shutdown()
     return 0

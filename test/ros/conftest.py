@@ -128,7 +128,6 @@ class Rig:
     def close(self):
         self.extractors.gate.set()
         if self.node is not None:
-            self.node.close()
             self.node.destroy_node()
         self.neighbour.destroy_node()
         for executor, context in zip(self.executors, self.contexts, strict=True):

@@ -358,5 +358,6 @@ def test_ends_quickly_even_if_the_worker_hangs(rig):
     images.publish(rig.image(0))
     rig.spin_until(lambda: rig.extractors.entered > entered)
     begin = monotonic()
-    rig.node.close()
+    rig.node.destroy_node()
+    rig.node = None
     assert monotonic() - begin < 2.0
