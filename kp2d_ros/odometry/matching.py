@@ -20,6 +20,7 @@ from kp2d_ros.core.records import Float32Array, Keypoints, Matches
 from kp2d_ros.core.settings import setting, validate
 
 _EXCLUDED = np.float32(-4.0)  # below every cosine
+_RESOLUTION = 1e-3  # rounding of the matrix product makes distances of this size out of none
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class MatchingConfig:
     """
 
     ratio: float = setting(
-        0.9,
+        0.85,
         'largest ratio of the best distance to the second best one; 1 lets all pass',
         minimum=0.0,
         maximum=1.0,
@@ -88,24 +89,24 @@ def match(
     cosine[rows, columns] = _EXCLUDED
     # A lone candidate has no rival: nothing is left in its row and column but excluded ones.
     rival = np.maximum(cosine.max(axis=1)[rows], cosine.max(axis=0)[columns])
-    largest = 2.0 if not reference.is_binary else 1.0
-    limit = config.max_hamming if reference.is_binary else config.max_distance
+    largest, limit = (1.0, config.max_hamming) if reference.is_binary else (2.0, config.max_distance)
     distance = _distance(best, reference.is_binary)
-    keep = (distance <= limit) & (distance <= config.ratio * _distance(rival, reference.is_binary))
-    keep &= best > _EXCLUDED
+    keep = (distance <= limit) & (best > _EXCLUDED)
+    if config.ratio < 1.0:
+        keep &= np.maximum(distance, _RESOLUTION) < config.ratio * _distance(rival, reference.is_binary)
     scores = (1.0 - distance[keep] / largest).astype(np.float32)
     return Matches(rows[keep], columns[keep], np.clip(scores, 0.0, 1.0))
 
 
 def _unit_vectors(descriptors: Float32Array | npt.NDArray[np.uint8]) -> Float32Array:
     """
-    Float descriptors as they are; (N, D) packed bytes as (N, 8 D) numbers +-1/sqrt(8 D), so that all have unit norm.
+    Float descriptors as they are, zero where not finite; (N, D) packed bytes as (N, 8 D) numbers +-1/sqrt(8 D), so that all have unit norm.
     """
     if descriptors.dtype == np.uint8:
         signs = np.unpackbits(descriptors.astype(np.uint8, copy=False), axis=1).astype(np.float32) * 2 - 1
-        # A power of two keeps every product exact for 256 and 512 bits only; the rounding elsewhere is 1e-7.
         return np.asarray(signs / np.float32(np.sqrt(max(signs.shape[1], 1))), np.float32)
-    return descriptors.astype(np.float32, copy=False)
+    # A network may give NaN for one point; it must not spoil the others.
+    return np.nan_to_num(descriptors.astype(np.float32, copy=False), nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _distance(cosine: Float32Array, is_binary: bool) -> npt.NDArray[np.float64]:

@@ -50,7 +50,7 @@ class MotionConfig:
         1.0, 'median parallax at which the frame becomes the reference', minimum=0.0, maximum=30.0, runtime=True
     )
     min_overlap: float = setting(
-        0.5,
+        0.65,
         'share of the most matches that the reference had, below which it is replaced',
         minimum=0.0,
         maximum=1.0,
@@ -63,7 +63,7 @@ class MotionConfig:
         5, 'frames without a pose after which the reference is given up', minimum=0, maximum=100000, runtime=True
     )
     min_shared_points: int = setting(
-        15, 'fewer points of known depth do not hold the scale', minimum=6, maximum=10000, runtime=True
+        8, 'fewer points of known depth do not hold the scale', minimum=4, maximum=10000, runtime=True
     )
     degraded_inliers: int = setting(
         30, 'a pose with fewer matches that agree is DEGRADED', minimum=0, maximum=10000, runtime=True

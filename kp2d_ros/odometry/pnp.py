@@ -29,7 +29,7 @@ from kp2d_ros.odometry.rays import Rays
 
 _DEPTH_STEPS = 3  # fixed-point steps of the inverse depth; the second one already changes it by parts in a thousand
 _REFITS = 2
-_FIRST_GATE = 5.0  # thresholds within which a pair takes part in the first refinement
+_FIRST_GATE = 5.0  # thresholds, or two median residuals, within which a pair takes part in the first refinement
 _THRESHOLD_SIGMAS = 3.0  # the noise is taken for the threshold divided by this until it is measured
 _MEDIAN_OF_CHI2_2 = 1.386
 
@@ -103,7 +103,8 @@ def adjust(
     pairs = _Pairs(reference, current, prior, threshold_px / _THRESHOLD_SIGMAS)
     candidates = [(start, _linearise(pairs, start)) for start in starts]
     motion, linear = min(candidates, key=lambda candidate: cauchy_cost(candidate[1].squared))
-    inlier = linear.squared < (_FIRST_GATE * _THRESHOLD_SIGMAS) ** 2
+    gate = max((_FIRST_GATE * _THRESHOLD_SIGMAS) ** 2, 4.0 * float(np.median(linear.squared)))
+    inlier = linear.squared < gate
     for _ in range(_REFITS):
         minimum = minimise(_equations_of(pairs.take(inlier)), move, motion)
         motion = minimum.state

@@ -15,6 +15,7 @@ from kp2d_ros.odometry.rays import Rays
 
 _SAMPLES = 60  # at half outliers one of 60 pairs of pairs is clean with a probability of 1 - 3e-8
 _VOTERS = 300  # pairs that vote on the samples
+_NO_ROTATION = 1e-6  # farther from 1 is the determinant of a matrix that is no rotation
 _SEED = 0
 
 
@@ -40,8 +41,12 @@ def find_rotation(reference: Rays, current: Rays, threshold_px: float) -> Float6
     voters = generator.permutation(len(reference))[:_VOTERS]
     chord = np.abs(unit_r[voters] @ candidates - unit_c[voters]).max(axis=2)  # (S, V) radians, nearly
     limit = np.sqrt(2.0) * threshold_px / current.px_per_unit[voters]
+    cost = np.minimum(chord / limit, 1.0).sum(axis=1)
+    # Two rays that are one give no rotation.
+    cost[np.abs(np.linalg.det(candidates) - 1.0) > _NO_ROTATION] = np.inf
     motion = np.eye(4)
-    motion[:3, :3] = candidates[np.argmin(np.minimum(chord / limit, 1.0).sum(axis=1))]
+    if np.isfinite(cost).any():
+        motion[:3, :3] = candidates[np.argmin(cost)]
     return motion
 
 

@@ -162,7 +162,8 @@ def _select(fits: list[Fit], config: RansacConfig) -> Fit:
     """
     The fit with the smallest GRIC: residuals in units of the noise plus what the freedom of the model costs.
     """
-    sigma = max(min(fit.sigma_px for fit in fits if fit.inlier.any()), config.threshold_px / 10.0)
+    measured = min((fit.sigma_px for fit in fits if fit.inlier.any()), default=config.threshold_px)
+    sigma = max(measured, config.threshold_px / 10.0)
     return min(fits, key=lambda fit: _gric(fit, sigma))
 
 

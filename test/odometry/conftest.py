@@ -1,0 +1,171 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Point scenes with known cameras: what a detector with chosen faults would see of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from kp2d_ros.core.cameras import CameraModel, LensModel
+from kp2d_ros.core.records import Frame, Keypoints
+from kp2d_ros.core.se3 import invert_transform, rotation_from_vector, transform_from, transform_points
+from kp2d_ros.odometry.frontend import Frontend, FrontendConfig
+from kp2d_ros.odometry.rays import rays_from_pixels
+
+PINHOLE = CameraModel(
+    640, 480, np.array([[500.0, 0, 319.5], [0, 505.0, 239.5], [0, 0, 1]]), LensModel.PLUMB_BOB, np.zeros(0)
+)
+
+
+def make_pose(translation=(0, 0, 0), rotation=(0, 0, 0)):
+    return transform_from(rotation_from_vector(np.array(rotation, float)), np.array(translation, float))
+
+
+@dataclass(frozen=True)
+class Scene:
+    """
+    Landmarks (N, 3) in the world, each with a descriptor (N, D) of its own.
+    """
+
+    landmarks: np.ndarray
+    descriptors: np.ndarray
+    camera: CameraModel = PINHOLE
+    far: float = np.inf
+
+    def visible(self, world_from_camera):
+        """
+        Rows of the landmarks inside the image and not too far away, and their pixels.
+        """
+        points = transform_points(invert_transform(world_from_camera), self.landmarks)
+        xy = self.camera.project(points)
+        inside = ((xy >= 0) & (xy <= (self.camera.width - 1, self.camera.height - 1))).all(axis=1)
+        rows = np.flatnonzero(inside & (points[:, 2] < self.far))
+        return rows, xy[rows]
+
+    def keypoints(self, world_from_camera, rng, noise_px=0.0, outlier_share=0.0):
+        """
+        Keypoints in random order; outliers carry the descriptor of another landmark.
+        """
+        rows, xy = self.visible(world_from_camera)
+        order = rng.permutation(len(rows))
+        rows, xy = rows[order], xy[order] + rng.normal(size=(len(order), 2)) * noise_px
+        wrong = rng.random(len(rows)) < outlier_share
+        named = rows.copy()
+        named[wrong] = rng.permutation(rows[wrong])
+        return Keypoints(xy.astype(np.float32), np.ones(len(rows), np.float32), self.descriptors[named])
+
+    def rays(self, reference, current, rng, noise_px=0.0, outlier_share=0.0):
+        """
+        Rays of what both cameras see, row by row; outliers are anywhere in both images.
+        """
+        common = np.intersect1d(self.visible(reference)[0], self.visible(current)[0])
+        wrong = rng.random(len(common)) < outlier_share
+        pairs = []
+        for pose in (reference, current):
+            xy = self.camera.project(transform_points(invert_transform(pose), self.landmarks[common]))
+            xy = xy + rng.normal(size=xy.shape) * noise_px
+            xy[wrong] = rng.uniform((0, 0), (self.camera.width, self.camera.height), (wrong.sum(), 2))
+            pairs.append(rays_from_pixels(self.camera, xy))
+        return tuple(pairs)
+
+
+class Player:
+    """
+    Shows prepared keypoints to a frontend; its images are blank.
+    """
+
+    def __init__(self, config=None, camera=PINHOLE):
+        self.camera = camera
+        self.upcoming = []
+        self.frontend = Frontend(lambda image: self.upcoming.pop(0), config or FrontendConfig())
+        self.seq = 0
+
+    def show(self, keypoints):
+        """
+        The result of one more frame.
+        """
+        size = (480, 640) if self.camera is None else (self.camera.height, self.camera.width)
+        self.upcoming.append(keypoints)
+        frame = Frame(self.seq, self.seq * 33_000_000, np.zeros(size, np.uint8), self.camera)
+        self.seq += 1
+        return self.frontend.process(frame)
+
+    def play(self, scene, poses, rng, **faults):
+        """
+        The results of a camera at these poses.
+        """
+        return [self.show(scene.keypoints(pose, rng, **faults)) for pose in poses]
+
+
+@pytest.fixture
+def pose():
+    """
+    Makes a transform of a translation and a rotation vector.
+    """
+    return make_pose
+
+
+@pytest.fixture
+def new_scene(rng):
+    """
+    Makes a scene of landmarks, with descriptors that are hardly ever alike.
+    """
+
+    def make(landmarks, camera=PINHOLE, far=np.inf):
+        descriptors = rng.normal(size=(len(landmarks), 48))
+        descriptors /= np.linalg.norm(descriptors, axis=1, keepdims=True)
+        return Scene(np.asarray(landmarks, float), descriptors.astype(np.float32), camera, far)
+
+    return make
+
+
+@pytest.fixture
+def room(rng, new_scene):
+    """
+    Points at depths from 4 to 12, everywhere in the image.
+    """
+    return new_scene(rng.uniform((-9, -7, 4), (9, 7, 12), (2000, 3)))
+
+
+@pytest.fixture
+def wall(rng, new_scene):
+    """
+    Points of one slanted plane, about 6 away.
+    """
+    points = rng.uniform((-7, -5, 0), (7, 5, 0), (600, 3))
+    points[:, 2] = 6.0 + 0.5 * points[:, 0] - 0.2 * points[:, 1]
+    return new_scene(points)
+
+
+@pytest.fixture
+def corridor(rng, new_scene):
+    """
+    Walls, floor and ceiling along z, as a car sees a street.
+    """
+    points = rng.uniform((-3, -2, 0), (3, 2, 50), (1500, 3))
+    side = rng.integers(0, 4, len(points))
+    points[side == 0, 0], points[side == 1, 0] = -3.0, 3.0
+    points[side == 2, 1], points[side == 3, 1] = -2.0, 2.0
+    points[:, :2] *= rng.uniform(0.6, 1.0, (len(points), 1))
+    return new_scene(points, far=20.0)
+
+
+@pytest.fixture
+def player():
+    """
+    A frontend with the default settings and a calibrated camera.
+    """
+    return Player()
+
+
+@pytest.fixture
+def new_player():
+    """
+    Makes frontends with other settings or another camera.
+    """
+    return Player

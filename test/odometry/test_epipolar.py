@@ -1,0 +1,98 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+import numpy as np
+import pytest
+
+from kp2d_ros.core.se3 import angle_between, hat, rotation_angle, transform_points
+from kp2d_ros.odometry.epipolar import (
+    _essential_and_derivatives,
+    _turn,
+    direction_basis,
+    parallax_angles,
+    refine_direction,
+    sampson_residuals,
+    triangulate,
+)
+from kp2d_ros.odometry.rays import rays_from_plane
+
+
+def essential_of(motion):
+    return hat(motion[:3, 3]) @ motion[:3, :3]
+
+
+def test_true_pairs_have_no_residual(room, pose, rng):
+    motion = pose((0.6, -0.1, 0.8), (0.02, -0.05, 0.1))
+    residuals = sampson_residuals(*room.rays(pose(), motion, rng), motion)
+    assert len(residuals) > 300
+    np.testing.assert_allclose(residuals, 0, atol=1e-6)
+
+
+@pytest.mark.parametrize('direction', [(1, 0, 0), (0.1, 0, 1)])
+def test_the_residual_has_the_noise_of_one_pixel_coordinate(room, pose, rng, direction):
+    motion = pose(direction, (0.01, 0.03, -0.02))
+    residuals = sampson_residuals(*room.rays(pose(), motion, rng, noise_px=0.4), motion)
+    assert abs(np.std(residuals) - 0.4) < 0.04
+
+
+def test_the_residual_is_the_distance_to_the_nearest_pair_on_the_epipolar_lines(pose):
+    # Sideways motion without rotation: a pair may differ in y alone, and splits the difference between both images.
+    reference = rays_from_plane(np.array([[0.0, 0.01]]), np.array([500.0]))
+    current = rays_from_plane(np.array([[0.0, 0.0]]), np.array([500.0]))
+    residual = sampson_residuals(reference, current, pose((1, 0, 0)))
+    np.testing.assert_allclose(np.abs(residual), 0.01 * 500 / np.sqrt(2))
+
+
+@pytest.mark.parametrize('translation', [(0.3, -0.5, 0.8), (0, 0, 2.0), (-1.0, 0, 0)])
+def test_derivatives_of_the_essential_matrix_are_those_of_small_steps(pose, translation):
+    motion, step = pose(translation, (0.3, -0.2, 0.1)), 1e-6
+    derivatives = _essential_and_derivatives(motion)
+    np.testing.assert_allclose(derivatives[0], essential_of(motion))
+    for k, unit in enumerate(np.eye(5)):
+        numeric = (essential_of(_turn(motion, step * unit)) - essential_of(_turn(motion, -step * unit))) / (2 * step)
+        np.testing.assert_allclose(derivatives[1 + k], numeric, atol=1e-8)
+
+
+def test_refinement_recovers_the_motion_and_keeps_its_length(room, pose, rng):
+    truth = pose((1.2, -0.2, 0.5), (0.05, -0.02, 0.1))
+    start = pose((1.1, -0.4, 0.6), (0.06, -0.01, 0.12))
+    found = refine_direction(*room.rays(pose(), truth, rng), start, 0.5).state
+    assert rotation_angle(found[:3, :3].T @ truth[:3, :3]) < 1e-5
+    assert angle_between(found[:3, 3], truth[:3, 3]) < 1e-4
+    np.testing.assert_allclose(np.linalg.norm(found[:3, 3]), np.linalg.norm(start[:3, 3]))
+
+
+def test_the_basis_is_orthonormal_and_perpendicular(rng):
+    for translation in [*np.eye(3), *-np.eye(3), *rng.normal(size=(20, 3))]:
+        basis = direction_basis(translation)
+        np.testing.assert_allclose(basis.T @ basis, np.eye(2), atol=1e-12)
+        np.testing.assert_allclose(basis.T @ translation, 0, atol=1e-12)
+
+
+def test_triangulation_gives_the_depths_in_the_reference_camera(room, pose, rng):
+    reference, current = pose((0.1, 0.2, -0.3), (0.02, 0, 0.01)), pose((0.7, 0.1, 0.2), (0, 0.05, 0))
+    motion = np.linalg.inv(reference) @ current
+    rays = room.rays(reference, current, rng)
+    common = np.intersect1d(room.visible(reference)[0], room.visible(current)[0])
+    z = transform_points(np.linalg.inv(reference), room.landmarks[common])[:, 2]
+    np.testing.assert_allclose(triangulate(*rays, motion, 0.5).value, 1 / z, rtol=1e-6)
+
+
+def test_the_sigma_of_a_depth_is_what_noise_does_to_it(room, pose, rng):
+    motion = pose((0.8, 0, 0.1))
+    exact = triangulate(*room.rays(pose(), motion, rng), motion, 0.5)
+    noisy = triangulate(*room.rays(pose(), motion, rng, noise_px=0.5), motion, 0.5)
+    assert abs(np.std((noisy.value - exact.value) / exact.sigma) - 1) < 0.1
+
+
+def test_without_translation_no_depth_is_known(room, pose, rng):
+    depths = triangulate(*room.rays(pose(), pose((0, 0, 0), (0, 0.1, 0)), rng), pose((0, 0, 0), (0, 0.1, 0)), 0.5)
+    assert np.isinf(depths.sigma).all()
+    assert (depths.value == 0).all()
+
+
+def test_parallax_is_what_the_translation_alone_does(pose):
+    reference = rays_from_plane(np.array([[0.0, 0.0]]), np.array([500.0]))
+    current = rays_from_plane(np.array([[np.tan(0.02), 0.0]]), np.array([500.0]))
+    np.testing.assert_allclose(parallax_angles(reference, current, np.eye(3)), [0.02], rtol=1e-9)
+    turned = pose((0, 0, 0), (0, -0.02, 0))[:3, :3]
+    np.testing.assert_allclose(parallax_angles(reference, current, turned), 0, atol=1e-8)

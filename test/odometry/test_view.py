@@ -1,0 +1,92 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from kp2d_ros.core.records import Matches
+from kp2d_ros.odometry.depths import InverseDepths, unknown_depths
+from kp2d_ros.odometry.motion import MotionConfig, estimate_motion
+from kp2d_ros.odometry.ransac import RansacConfig
+from kp2d_ros.odometry.rays import rays_from_pixels
+from kp2d_ros.odometry.tracks import NO_TRACKS
+from kp2d_ros.odometry.view import View, matched_rays, misfit, placed_view, predicted_pixels
+
+
+@pytest.fixture
+def see(rng):
+    """
+    Makes the view of a camera, rows in the order of the landmarks, depths known.
+    """
+
+    def make(scene, world_from_camera):
+        rows, xy = scene.visible(world_from_camera)
+        points = scene.keypoints(world_from_camera, rng)
+        keypoints = replace(points, xy=xy.astype(np.float32), descriptors=scene.descriptors[rows])
+        z = (np.linalg.inv(world_from_camera)[2, :3] @ scene.landmarks[rows].T) + np.linalg.inv(world_from_camera)[2, 3]
+        depths = InverseDepths(1 / z, 0.01 / z)
+        rays = rays_from_pixels(scene.camera, keypoints.xy)
+        return View(0, 0, (480, 640), scene.camera, keypoints, rays, NO_TRACKS, depths, world_from_camera), rows
+
+    return make
+
+
+def common_matches(first_rows, second_rows):
+    _, rows, columns = np.intersect1d(first_rows, second_rows, return_indices=True)
+    return Matches(rows, columns, np.ones(len(rows), np.float32))
+
+
+def test_predicted_pixels_are_where_the_camera_sees_them(room, pose, see):
+    world_from_current = pose((0.5, 0.1, -0.3), (0, 0.1, 0.02))
+    (reference, rows), (current, current_rows) = see(room, pose((0.2, 0, 0))), see(room, world_from_current)
+    matches = common_matches(rows, current_rows)
+    predicted = predicted_pixels(reference, world_from_current)[matches.reference_index]
+    np.testing.assert_allclose(predicted, current.keypoints.xy[matches.current_index], atol=2e-3)
+
+
+def test_points_of_unknown_depth_are_predicted_by_the_rotation(room, pose, see):
+    reference, rows = see(room, pose())
+    turned = pose((0, 0, 0), (0, 0.1, 0))
+    predicted = predicted_pixels(replace(reference, depths=unknown_depths(len(rows))), turned)
+    np.testing.assert_allclose(predicted, predicted_pixels(reference, turned), atol=1e-6)
+
+
+def test_without_a_camera_nothing_is_predicted(room, pose, see):
+    assert predicted_pixels(replace(see(room, pose())[0], camera=None), pose()) is None
+
+
+def test_views_of_one_camera_fit_although_it_is_described_twice(room, pose, see):
+    first, _ = see(room, pose())
+    copy = replace(room.camera, matrix=room.camera.matrix.copy())
+    assert misfit(first, replace(first, camera=copy)) == ''
+    zoomed = replace(room.camera, matrix=room.camera.matrix * [[1.1], [1.1], [1]])
+    assert misfit(first, replace(first, camera=zoomed)) == 'the calibration of the camera changed'
+    assert misfit(first, replace(first, camera=None)) == 'the calibration of the camera changed'
+    assert misfit(first, replace(first, size=(240, 320))) == 'the image size changed from 640x480 to 320x240'
+
+
+def test_a_placed_view_has_the_depths_of_its_own_camera(room, pose, see):
+    (reference, rows), (current, current_rows) = see(room, pose()), see(room, pose((0.5, 0.1, -0.3), (0, 0.1, 0.02)))
+    matches = common_matches(rows, current_rows)
+    motion = estimate_motion(matched_rays(reference, current, matches), False, None, RansacConfig(), MotionConfig())
+    blind = replace(current, depths=unknown_depths(len(current_rows)))
+    placed = placed_view(blind, reference, matches, motion)
+    np.testing.assert_allclose(placed.world_from_camera, current.world_from_camera, atol=1e-3)
+    index = matches.current_index[motion.inlier]
+    assert len(index) > 300
+    np.testing.assert_allclose(placed.depths.value[index], current.depths.value[index], rtol=0.01)
+    others = np.setdiff1d(np.arange(len(current_rows)), index)
+    assert np.isinf(placed.depths.sigma[others]).all()
+
+
+def test_rays_of_nan_are_no_inliers_and_keep_their_rows(room, pose, see):
+    (reference, rows), (current, current_rows) = see(room, pose()), see(room, pose((0.6, 0.1, 0)))
+    matches = common_matches(rows, current_rows)
+    reference.rays.vectors[matches.reference_index[::2], :2] = np.nan
+    for depths in (reference.depths, unknown_depths(len(rows))):
+        pairs = matched_rays(replace(reference, depths=depths), current, matches)
+        motion = estimate_motion(pairs, False, None, RansacConfig(), MotionConfig())
+        assert not motion.inlier[::2].any()
+        assert motion.inlier[1::2].mean() > 0.95
+        assert np.isinf(motion.depths.sigma[::2]).all()
