@@ -110,6 +110,11 @@ def run(args: argparse.Namespace) -> int:
     print(format_summary(report))
     _print_transport(result, perf_counter() - begin)
     print(f'  written     {files.folder}/: result.json, trajectory.png, frame.png, trajectory.txt, run.json')
+    if not args.live and len(recording.frames) != scene.frames:
+        raise DataError(
+            f'{files.recording}: found {len(recording.frames)} results, expected one for each of the {scene.frames} '
+            f'images; {files.folder}/logs says what the processes did'
+        )
     return 0
 
 
