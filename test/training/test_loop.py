@@ -14,15 +14,19 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
 from kp2d_ros.core.settings import build, format_yaml
 from kp2d_ros.datasets.pairs import PairBatch
+from kp2d_ros.networks.checkpoint import load_network
 from kp2d_ros.networks.config import NetworkConfig
 from kp2d_ros.training.distributed import Process
 from kp2d_ros.training.loop import Hooks, TrainingError, train
 from kp2d_ros.training.run_config import TrainConfig
+from kp2d_ros.training.run_log import read_metrics
 from kp2d_ros.training.run_state import RunState
 from kp2d_ros.training.session import build_state
 
@@ -95,45 +99,57 @@ def gradient_of(state: RunState, pairs: PairBatch) -> dict[str, torch.Tensor]:
     return {name: p.grad for name, p in state.objective.named_parameters() if p.grad is not None}
 
 
+# The real command, which first gives away the gradient of another network while the two processes are joined.
 WORKER = """
 import pathlib, sys
-import torch, torch.distributed
+import torch
+import kp2d_ros.cli.train as command
 from kp2d_ros.core.settings import build, load_yaml
 from kp2d_ros.datasets.pairs import PairBatch
-from kp2d_ros.training.distributed import training_process
 from kp2d_ros.training.run_config import TrainConfig
 from kp2d_ros.training.session import build_state
 
-folder = pathlib.Path(sys.argv[1])
+folder, loop = pathlib.Path(sys.argv[1]), command.train
 torch.set_num_threads(1)
-with training_process('cpu') as process:
-    state = build_state(build(TrainConfig, load_yaml(folder / 'config.yaml')), process.device)
-    state.objective.double().eval()
+
+def train(state, loop_config, optimiser_config, process, out, hooks):
+    other = build_state(build(TrainConfig, load_yaml(folder / 'config.yaml')), process.device).objective.double().eval()
     pairs = torch.load(folder / 'pairs.pt', weights_only=True)
     mine = PairBatch(*(part[process.rank :: process.world_size] for part in pairs))
-    module = torch.nn.parallel.DistributedDataParallel(state.objective)
+    module = torch.nn.parallel.DistributedDataParallel(other)  # must live until the gradients are shared
     module(mine).total.backward()
     if process.is_first:
-        found = {n: p.grad for n, p in state.objective.named_parameters() if p.grad is not None}
-        torch.save(found, folder / 'found.pt')
+        torch.save({n: p.grad for n, p in other.named_parameters() if p.grad is not None}, folder / 'found.pt')
+    return loop(state, loop_config, optimiser_config, process, out, hooks)
+
+command.train = train
+raise SystemExit(command.main(sys.argv[2:]))
 """
 
 
-def test_two_processes_give_the_gradient_of_one(tiny_network: NetworkConfig, pairs: PairBatch, tmp_path: Path) -> None:
+def test_two_processes_give_the_gradient_of_one_and_share_a_run(
+    tiny_network: NetworkConfig, pairs: PairBatch, tmp_path: Path
+) -> None:
     config = make_config(tiny_network)
     pairs = PairBatch(*(part.double() if part.is_floating_point() else part for part in pairs))
     expected = gradient_of(build_state(config, ALONE.device), pairs)
     (tmp_path / 'config.yaml').write_text(format_yaml(config))
     (tmp_path / 'worker.py').write_text(WORKER)
     torch.save(tuple(pairs), tmp_path / 'pairs.pt')
+    (tmp_path / 'photos').mkdir()
+    for i in range(7):
+        cv2.imwrite(str(tmp_path / 'photos' / f'{i}.png'), np.full((64, 64, 3), 30 * i, np.uint8))
+    settings = ['training.steps=3', 'training.validate_every=2', 'training.log_every=1', 'training.validation_pairs=2']
+    sizes = ['pairs.height=32', 'pairs.width=32', 'loader.batch_size=2', 'network.channels=[4,4,4,4]']
+    arguments = ['compact-n', '--data', str(tmp_path / 'photos'), '--out', str(tmp_path / 'run'), *settings, *sizes]
     command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2']
     root = str(Path(__file__).parents[2])
     done = subprocess.run(
-        [*command, str(tmp_path / 'worker.py'), str(tmp_path)],
+        [*command, str(tmp_path / 'worker.py'), str(tmp_path), *arguments],
         env=os.environ | {'PYTHONPATH': root, 'OMP_NUM_THREADS': '1'},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
@@ -141,3 +157,6 @@ def test_two_processes_give_the_gradient_of_one(tiny_network: NetworkConfig, pai
     assert found.keys() == expected.keys()
     for name, gradient in expected.items():
         assert torch.allclose(found[name], gradient, rtol=1e-6, atol=1e-9), name
+    assert done.stdout.count('finished') == 1  # one process speaks and writes for both
+    assert [row['step'] for row in read_metrics(tmp_path / 'run' / 'metrics.csv')] == ['0', '1', '2', '3']
+    assert load_network(tmp_path / 'run' / 'last.safetensors')[1].metadata['step'] == 3
