@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from kp2d_ros.core.records import ImageArray
+from kp2d_ros.core.records import ImageArray, Keypoints
 from kp2d_ros.datasets.pairs import PairBatch
 from kp2d_ros.evaluation.keypoint_picture import draw_pair
 from kp2d_ros.evaluation.keypoint_scores import KeypointScores, mean_scores, score_keypoints
@@ -72,6 +72,8 @@ class TrainReporter:
     def validate(self, network: KeypointNetwork) -> dict[str, float]:
         """
         Means over the pairs held out; the first of them are drawn where a picture can be kept.
+
+        Points on the black around a photograph do not count.
         """
         scores: list[KeypointScores] = []
         pictures: list[ImageArray] = []
@@ -80,13 +82,22 @@ class TrainReporter:
             views = zip(predict(network, batch.source), predict(network, batch.target), strict=True)
             for row, (source, target) in enumerate(views):
                 homography = pixel_homography(batch.target_from_source[row], *size)
-                scores.append(score_keypoints(source.keypoints, target.keypoints, homography, size))
+                found = (
+                    _on_photograph(source.keypoints, batch.source_valid[row, 0]),
+                    _on_photograph(target.keypoints, batch.target_valid[row, 0]),
+                )
+                scores.append(score_keypoints(*found, homography, size))
                 if self._log.has_tensorboard and len(pictures) < _PICTURED:
                     images = (_pixels(batch.source[row]), _pixels(batch.target[row]))
-                    found = (source.keypoints, target.keypoints)
                     pictures.append(draw_pair(images, found, (source.score_map, target.score_map)))
         self._picture = np.concatenate(pictures) if pictures else None
         return {f'val_{name}': value for name, value in dataclasses.asdict(mean_scores(scores)).items()}
+
+
+def _on_photograph(keypoints: Keypoints, valid: torch.Tensor) -> Keypoints:
+    column, row = np.round(keypoints.xy).astype(np.intp).T
+    shown = valid.cpu().numpy()[row, column]
+    return Keypoints(keypoints.xy[shown], keypoints.scores[shown], keypoints.descriptors[shown])
 
 
 def _pixels(image: torch.Tensor) -> ImageArray:
