@@ -100,7 +100,7 @@ def match(
 
 def _unit_vectors(descriptors: Float32Array | npt.NDArray[np.uint8]) -> Float32Array:
     """
-    Float descriptors as they are, zero where not finite; (N, D) packed bytes as (N, 8 D) numbers +-1/sqrt(8 D), so that all have unit norm.
+    (N, D) numbers: float descriptors, zero where not finite; packed bits as +-1/sqrt(D), so that they have unit norm.
     """
     if descriptors.dtype == np.uint8:
         signs = np.unpackbits(descriptors.astype(np.uint8, copy=False), axis=1).astype(np.float32) * 2 - 1

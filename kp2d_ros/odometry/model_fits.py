@@ -21,6 +21,7 @@ from kp2d_ros.odometry.rays import Rays
 from kp2d_ros.odometry.rotation import find_rotation, refine_rotation, turn_residuals
 
 SIGMA_FLOOR_PX = 0.05  # no detector is better; keeps weights and covariances sane on noise-free data
+_TIGHTER = 3.0  # the second threshold of the search for an essential matrix
 _REFITS = 2  # refine, classify again, refine again
 _BEHIND_SIGMAS = 3.0  # a pair is behind a camera if its inverse depth is this surely negative
 _FREEDOM = {PoseModel.ESSENTIAL: 1, PoseModel.HOMOGRAPHY: 2, PoseModel.ROTATION: 2}
@@ -60,16 +61,21 @@ class Fit:
 
 def find_essential(reference: Rays, current: Rays, config: RansacConfig) -> list[Float64Array]:
     """
-    The motion behind the essential matrix of most pairs; empty if there is none.
+    The motions behind the essential matrices of most pairs; empty if there is none.
+
+    Two thresholds: the tight one finds the right one of several minima if the points are sharp (on real images it
+    misses half as often), the wide one finds it if they are not.
     """
-    eye = np.eye(3)
+    eye, motions = np.eye(3), []
     params = usac_params(config, float(np.median(reference.px_per_unit)))
-    # cv2: x_2^T E x_1 = 0; with the current rays first, E = [t]x R of reference_from_current.
-    essential, mask = cv2.findEssentialMat(_plane(current), _plane(reference), eye, eye, None, None, params)
-    if essential is None or essential.shape != (3, 3) or mask.sum() < 5:
-        return []
-    inlier = mask.ravel() > 0
-    return _best_decomposition(reference.take(inlier), current.take(inlier), np.asarray(essential, np.float64))
+    for _ in range(2):
+        # cv2: x_2^T E x_1 = 0; with the current rays first, E = [t]x R of reference_from_current.
+        essential, mask = cv2.findEssentialMat(_plane(current), _plane(reference), eye, eye, None, None, params)
+        if essential is not None and essential.shape == (3, 3) and mask.sum() >= 5:
+            agreeing = reference.take(mask.ravel() > 0), current.take(mask.ravel() > 0)
+            motions += _best_decomposition(*agreeing, np.asarray(essential, np.float64))
+        params.threshold /= _TIGHTER
+    return motions
 
 
 def find_planes(reference: Rays, current: Rays, config: RansacConfig) -> list[PlaneMotion]:

@@ -65,6 +65,13 @@ class MotionConfig:
     min_shared_points: int = setting(
         8, 'fewer points of known depth do not hold the scale', minimum=4, maximum=10000, runtime=True
     )
+    covariance_factor: float = setting(
+        4.0,
+        'factor on the covariance: neighbouring keypoints err together, 1 takes their errors as independent',
+        minimum=1.0,
+        maximum=1000.0,
+        runtime=True,
+    )
     degraded_inliers: int = setting(
         30, 'a pose with fewer matches that agree is DEGRADED', minimum=0, maximum=10000, runtime=True
     )
@@ -136,7 +143,12 @@ def estimate_motion(
     rows = np.flatnonzero(valid)
     inlier = np.zeros(len(pairs), np.bool_)
     inlier[rows] = motion.inlier
-    motion = replace(motion, inlier=inlier, depths=place_depths(len(pairs), rows, motion.depths))
+    motion = replace(
+        motion,
+        covariance=motion.covariance if motion.model is PoseModel.NONE else _widened(motion, config.covariance_factor),
+        inlier=inlier,
+        depths=place_depths(len(pairs), rows, motion.depths),
+    )
     if motion.state is TrackingState.OK and inlier.sum() < config.degraded_inliers:
         reason = f'only {inlier.sum()} matches agree with the motion, {config.degraded_inliers} make a good one'
         return replace(motion, state=TrackingState.DEGRADED, reason=reason)
@@ -173,6 +185,19 @@ def _estimate(
     if _shows_translation(seen, config):
         return _first_step(pairs, seen)
     return _rotation_only(pairs, seen)
+
+
+def _widened(motion: Motion, factor: float) -> Float64Array:
+    """
+    The covariance times a factor, but for what is unknown rather than uncertain: the length or the whole translation.
+    """
+    covariance = factor * motion.covariance
+    translation = motion.reference_from_current[:3, 3]
+    if motion.begins_chain:
+        covariance[:3, :3] -= (factor - 1.0) * np.outer(translation, translation)
+    elif motion.model is PoseModel.ROTATION:
+        covariance[:3, :3] = motion.covariance[:3, :3]
+    return covariance
 
 
 def _stands_still(pairs: MatchedRays, limit_px: float, ransac: RansacConfig) -> bool:

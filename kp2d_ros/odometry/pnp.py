@@ -129,6 +129,7 @@ def solve_pnp(reference: Rays, current: Rays, depths: InverseDepths, config: Ran
         return []
     points = reference.vectors / depths.value[:, None]
     params = usac_params(config, float(np.median(current.px_per_unit)))
+    params.loMethod = cv2.LOCAL_OPTIM_NULL  # adjust() refines better
     found, _, vector, translation, _ = cv2.solvePnPRansac(
         points, np.ascontiguousarray(current.xy), np.eye(3), None, params=params
     )

@@ -24,7 +24,8 @@ from kp2d_ros.odometry.rays import Rays
 
 _PARAMETERS = {PoseModel.ESSENTIAL: 5, PoseModel.HOMOGRAPHY: 8, PoseModel.ROTATION: 3}
 _DISTINCT_COSINE = float(np.cos(np.radians(20.0)))  # directions farther apart are two solutions, not one
-_CLEAR_MARGIN = 12.0  # of the robust sum of squares in units of the variance; odds of 400 to 1 for Gaussian noise
+_OUTLIER_COST = 8.0  # 2 for each coordinate
+_CLEAR_MARGIN = 12.0  # of the costs; odds of 400 to 1 for Gaussian noise
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,7 @@ def _ranked(fits: list[Fit], config: RansacConfig, expected_rotation: Float64Arr
     if not fits:
         return []
     sigma = max(min(fit.sigma_px for fit in fits), config.threshold_px / 6.0)
-    costs = [_data_cost(fit, sigma) for fit in fits]
+    costs = [_pair_costs(fit, sigma) for fit in fits]
     equals = [fit for fit, cost in zip(fits, costs, strict=True) if cost <= min(costs) + _CLEAR_MARGIN]
     equals.sort(key=lambda fit: rotation_angle(expected_rotation.T @ fit.motion[:3, :3]))
     best = fits[int(np.argmin(costs))]
@@ -168,11 +169,16 @@ def _select(fits: list[Fit], config: RansacConfig) -> Fit:
 
 
 def _gric(fit: Fit, sigma: float) -> float:
-    count = len(fit.residuals)
-    structure = (4 - fit.freedom) * count * np.log(4.0)
-    return _data_cost(fit, sigma) + float(structure + _PARAMETERS[fit.model] * np.log(4.0 * count))
+    return _pair_costs(fit, sigma) + float(_PARAMETERS[fit.model] * np.log(4.0 * len(fit.residuals)))
 
 
-def _data_cost(fit: Fit, sigma: float) -> float:
+def _pair_costs(fit: Fit, sigma: float) -> float:
+    """
+    Sum over the pairs: the squared residual in units of the noise and log(4) for each of the 4 coordinates that the
+    model leaves free.
+
+    Torr lets an outlier cost less where the model predicts less of a pair, which makes a fit with few inliers look
+    like a good epipolar geometry; here it costs the same in all models.
+    """
     squared = np.where(fit.inlier, (fit.residuals / sigma) ** 2, np.inf)
-    return float(np.minimum(squared, 2.0 * fit.freedom).sum())
+    return float(np.minimum(squared + (4 - fit.freedom) * np.log(4.0), _OUTLIER_COST).sum())

@@ -290,9 +290,10 @@ def test_settings_change_between_frames(player, corridor, pose, rng):
     assert 'matches agree with the motion, 5000 make a good one' in results[0].pose.reason
 
 
-def test_errors_of_the_poses_fit_their_covariances(player, corridor, pose, rng):
+def test_errors_of_the_poses_fit_their_covariances(new_player, corridor, pose, rng):
     truth = drive(pose, 30)
-    results = player.play(corridor, truth, rng, **FAULTS)
+    config = build(FrontendConfig, {'motion': {'covariance_factor': 1.0}})  # the noise of this scene is independent
+    results = new_player(config).play(corridor, truth, rng, **FAULTS)
     squares = []
     for result in results[2:]:
         reference = truth[result.pose.reference_seq]
@@ -302,6 +303,19 @@ def test_errors_of_the_poses_fit_their_covariances(player, corridor, pose, rng):
         error = 0.5 * np.array([turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]])
         squares.append(error @ np.linalg.solve(result.pose.covariance[3:, 3:], error) / 3)
     assert 0.3 < np.mean(squares) < 2.5
+
+
+def test_the_covariance_is_widened_but_for_what_is_unknown(new_player, corridor, pose):
+    covariances = []
+    for factor in (1.0, 9.0):
+        config = build(FrontendConfig, {'motion': {'covariance_factor': factor}})
+        results = new_player(config).play(corridor, drive(pose, 3), np.random.default_rng(1), **FAULTS)
+        covariances.append([result.pose.covariance for result in results[1:]])
+        direction = results[1].pose.reference_from_current[:3, 3]
+        along = direction @ covariances[-1][0][:3, :3] @ direction
+        np.testing.assert_allclose(along, 1.0)  # the length is 1 by definition
+    np.testing.assert_allclose(covariances[1][0][3:, 3:], 9.0 * covariances[0][0][3:, 3:])
+    np.testing.assert_allclose(covariances[1][1], 9.0 * covariances[0][1])
 
 
 def test_stages_are_timed(player, corridor, pose, rng):
