@@ -29,7 +29,7 @@ from kp2d_ros.inference.extractor import ExtractorConfig
 from kp2d_ros.inference.pipeline import build_extractor
 from kp2d_ros.ros.diagnosis import NodeFacts, TopicFacts
 from kp2d_ros.ros.engine import Engine
-from kp2d_ros.ros.log_bridge import forward_logging, stop_forwarding
+from kp2d_ros.ros.log_bridge import RosLogHandler, forward_logging, reported, stop_forwarding
 from kp2d_ros.ros.model_swap import BuildExtractor, ModelSwap, load_extractor
 from kp2d_ros.ros.monitor import Monitor
 from kp2d_ros.ros.outputs import Outputs
@@ -61,6 +61,12 @@ class FrontendNode(LifecycleNode):
         :param arguments: as for ``rclpy.node.Node``.
         :raises ConfigError: if a parameter has a wrong type or is out of range.
         """
+        # First, because rclpy destroys a node that is only half made as well.
+        self._engine: Engine | None = None
+        self._outputs: Outputs | None = None
+        self._session: Session | None = None
+        self._log_handler: RosLogHandler | None = None
+        self._swap = ModelSwap(build)
         super().__init__(NAME, automatically_declare_parameters_from_overrides=True, **arguments)
         self._log_handler = forward_logging(self.get_logger())
         given = list(self.get_parameters_by_prefix(''))
@@ -69,13 +75,9 @@ class FrontendNode(LifecycleNode):
         for sentence in misspelt_parameters(given):
             self.get_logger().warning(sentence)
         self._build = build
-        self._swap = ModelSwap(build)
         self._loaded = self.config.extractor
         self._is_reverting = False
         self._model_problem = ''
-        self._engine: Engine | None = None
-        self._outputs: Outputs | None = None
-        self._session: Session | None = None
         self._monitor = Monitor(self)
         self._reset_service = self.create_service(Trigger, '~/reset', self._on_reset)
         self.add_on_set_parameters_callback(self._on_parameters)
@@ -106,16 +108,17 @@ class FrontendNode(LifecycleNode):
         """
         Load the extractor, make the publishers.
         """
-        try:
-            extractor = load_extractor(self._build, self.config.extractor, _USUAL_SIZE)
-        except Kp2dError as error:
-            self._model_problem = ' '.join(str(error).split())
-            self.get_logger().error(f'cannot configure: {self._model_problem}')
-            return TransitionCallbackReturn.FAILURE
-        self._model_problem = ''
-        self._loaded = self.config.extractor
-        self._engine = Engine(extractor, self.config)
-        self._outputs = Outputs(self, self.config, self._qos_overrides)
+        with reported(self.get_logger().error):
+            try:
+                extractor = load_extractor(self._build, self.config.extractor, _USUAL_SIZE)
+            except Kp2dError as error:
+                self._model_problem = ' '.join(str(error).split())
+                self.get_logger().error(f'cannot configure: {self._model_problem}')
+                return TransitionCallbackReturn.FAILURE
+            self._model_problem = ''
+            self._loaded = self.config.extractor
+            self._engine = Engine(extractor, self.config)
+            self._outputs = Outputs(self, self.config, self._qos_overrides)
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -126,8 +129,9 @@ class FrontendNode(LifecycleNode):
             return TransitionCallbackReturn.FAILURE
         result = super().on_activate(state)
         self._engine.restart()
-        self._session = Session(self, self.config, self._engine, self._outputs, self._rebuild_engine)
-        self._session.open(self._qos_overrides)
+        with reported(self.get_logger().error):
+            self._session = Session(self, self.config, self._engine, self._outputs, self._rebuild_engine)
+            self._session.open(self._qos_overrides)
         info = self._engine.info
         self.get_logger().info(
             f'active: mode {self.config.mode}, {info.model_id} on {info.backend} ({info.device}), '
@@ -170,11 +174,12 @@ class FrontendNode(LifecycleNode):
         """
         self._close_session()
         self._swap.cancel()
-        self._jump_handle.unregister()
-        stop_forwarding(self._log_handler)
+        if self._log_handler is not None:
+            stop_forwarding(self._log_handler)
         super().destroy_node()
         # rclpy leaves this to the garbage collector; until then the lifecycle services go on taking requests.
-        self._state_machine.destroy_when_not_in_use()
+        if hasattr(self, '_state_machine'):
+            self._state_machine.destroy_when_not_in_use()
 
     def _release(self) -> None:
         self._close_session()

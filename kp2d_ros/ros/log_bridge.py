@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -57,6 +59,18 @@ def stop_forwarding(handler: RosLogHandler) -> None:
     Take the handler of :func:`forward_logging` off.
     """
     logging.getLogger(PACKAGE).removeHandler(handler)
+
+
+@contextmanager
+def reported(say: Callable[[str], Any]) -> Iterator[None]:
+    """
+    Say what went wrong before rclpy swallows it, as it does in the transitions of a lifecycle node.
+    """
+    try:
+        yield
+    except Exception:
+        say(traceback.format_exc())
+        raise
 
 
 @dataclass(slots=True)

@@ -63,7 +63,7 @@ class ModelSwap:
         Whether an extractor is being loaded.
         """
         with self._lock:
-            return self._thread is not None
+            return self._is_alive()
 
     def start(self, config: ExtractorConfig, size: Size) -> None:
         """
@@ -72,7 +72,7 @@ class ModelSwap:
         with self._lock:
             self._wanted = (config, size)
             self._result = None
-            if self._thread is None:
+            if not self._is_alive():
                 self._thread = threading.Thread(target=self._run, name='kp2d_model_swap', daemon=True)
                 self._thread.start()
 
@@ -91,16 +91,21 @@ class ModelSwap:
             result, self._result = self._result, None
             return result
 
+    def _is_alive(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
     def _run(self) -> None:
         while (wanted := self._next()) is not None:
             config, size = wanted
+            result = SwapResult(config, None, 'an unexpected error, see above')
             try:
                 result = SwapResult(config, load_extractor(self._build, config, size))
             except Kp2dError as error:
                 result = SwapResult(config, None, ' '.join(str(error).split()))
-            with self._lock:
-                if self._wanted is wanted:
-                    self._wanted, self._result = None, result
+            finally:
+                with self._lock:
+                    if self._wanted is wanted:
+                        self._wanted, self._result = None, result
 
     def _next(self) -> tuple[ExtractorConfig, Size] | None:
         with self._lock:

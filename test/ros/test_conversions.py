@@ -172,7 +172,7 @@ def test_relative_pose_survives_the_round_trip(rng):
 def test_refuses_unknown_constants(rng, name, value):
     message = convert.relative_pose_message(make_result(rng).pose, 9, HEADER)
     setattr(message, name, value)
-    with pytest.raises(DataError, match='RelativePose.msg'):
+    with pytest.raises(DataError, match=r'RelativePose\.msg'):
         convert.relative_pose_from_message(message)
 
 

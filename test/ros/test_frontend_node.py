@@ -147,7 +147,8 @@ def test_replay_loses_nothing_and_gives_the_same_twice(rig):
         rig.call(Trigger, '/frontend/reset', Trigger.Request())
     assert statuses[-1].frames_dropped == 0
     assert [bytes(m.xy) for m in keypoints[:40]] == [bytes(m.xy) for m in keypoints[40:]]
-    first, second = ([(m.reference_from_current, m.state, m.scale_segment) for m in p] for p in (poses[:39], poses[39:]))
+    runs = poses[:39], poses[39:]
+    first, second = ([(m.reference_from_current, m.state, m.scale_segment) for m in run] for run in runs)
     assert first == second
     assert [bytes(m.track_ids) for m in keypoints[:40]] == [bytes(m.track_ids) for m in keypoints[40:]]
 
@@ -194,7 +195,8 @@ def test_a_latched_calibration_from_before_the_node_is_used(rig):
 def test_restarted_recording_begins_anew_with_one_line(rig):
     rig.start()
     lines = collect_warnings(rig)
-    statuses, poses = rig.listen(FrontendStatus, 'status'), rig.listen(RelativePose, 'relative_pose')
+    statuses = rig.listen(FrontendStatus, 'status')
+    rig.listen(RelativePose, 'relative_pose')
     keypoints = rig.listen(KeypointArray, 'keypoints')
     images = rig.publisher(Image, 'image')
     camera_info = rig.publish_camera_info(lambda c: c.has_arrived)

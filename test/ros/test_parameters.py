@@ -33,11 +33,11 @@ def test_what_another_extractor_can_take_needs_one():
 
 
 def test_refuses_with_the_reason_and_what_to_do():
-    with pytest.raises(ConfigError, match='matching.ratio: found 7.5, expected a number from 0 to 1'):
+    with pytest.raises(ConfigError, match=r'matching\.ratio: found 7\.5, expected a number from 0 to 1'):
         change_config(NodeConfig(), {'matching.ratio': 7.5}, True)
-    with pytest.raises(ConfigError, match="extractor.name: found 'surf', expected one of"):
+    with pytest.raises(ConfigError, match=r"extractor\.name: found 'surf', expected one of"):
         change_config(NodeConfig(), {'extractor.name': 'surf'}, True)
-    with pytest.raises(ConfigError, match='mode cannot change while the node is configured.*cleanup'):
+    with pytest.raises(ConfigError, match=r'mode cannot change while the node is configured.*cleanup'):
         change_config(NodeConfig(), {'mode': 'replay'}, True)
     assert change_config(NodeConfig(), {'mode': 'replay'}, False).config.mode == 'replay'
 

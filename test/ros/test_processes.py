@@ -1,0 +1,171 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The executables as processes of their own.
+"""
+
+import signal
+import subprocess
+import sys
+import threading
+from time import monotonic
+
+import cv2
+import pytest
+
+pytest.importorskip('kp2d_ros.msg', reason='needs ROS 2 and the generated messages: make build', exc_type=ImportError)
+pytestmark = pytest.mark.ros
+
+from geometry_msgs.msg import PoseStamped  # noqa: E402
+from rosgraph_msgs.msg import Clock  # noqa: E402
+
+from kp2d_ros.core.cameras import LensModel  # noqa: E402
+from kp2d_ros.datasets.camera_yaml import format_camera  # noqa: E402
+from kp2d_ros.msg import FrontendStatus, KeypointArray, RelativePose  # noqa: E402
+from kp2d_ros.ros.conversions import camera_from_message, ns_from_time  # noqa: E402
+
+FRAMES = 8
+
+
+class Process:
+    """
+    A running executable and what it says.
+    """
+
+    def __init__(self, module, *arguments):
+        self.lines = []
+        self._process = subprocess.Popen(
+            [sys.executable, '-m', f'kp2d_ros.ros.{module}', *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read)
+        self._said = threading.Condition()
+        self._reader.start()
+
+    def _read(self):
+        for line in self._process.stdout:
+            with self._said:
+                self.lines.append(line)
+                self._said.notify_all()
+        with self._said:
+            self._said.notify_all()
+
+    def wait_for(self, words, timeout=30.0):
+        with self._said:
+            assert self._said.wait_for(lambda: any(words in line for line in self.lines), timeout), self.lines
+
+    def send(self, number):
+        self._process.send_signal(number)
+
+    def has_ended(self):
+        return self._process.poll() is not None
+
+    def status(self, timeout=30.0):
+        status = self._process.wait(timeout)
+        self._reader.join(5.0)
+        return status
+
+    def close(self):
+        self._process.kill()
+        self._process.wait()
+        self._reader.join(5.0)
+        self._process.stdout.close()
+
+
+@pytest.fixture
+def run():
+    processes = []
+
+    def start(*words):
+        processes.append(Process(*words))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.close()
+
+
+@pytest.fixture
+def recording(rig, tmp_path):
+    """
+    A folder of images with a calibration and true poses.
+    """
+    (tmp_path / 'images').mkdir()
+    for number in range(FRAMES):
+        cv2.imwrite(str(tmp_path / 'images' / f'{number:06d}.png'), rig.pattern.view(number))
+    camera = camera_from_message(rig.camera_info(), is_rectified=False).camera
+    assert camera.lens is LensModel.PLUMB_BOB
+    (tmp_path / 'camera.yaml').write_text(format_camera(camera))
+    rows = [f'1 0 0 {0.1 * number} 0 1 0 0 0 0 1 0' for number in range(FRAMES)]
+    (tmp_path / 'poses.txt').write_text('\n'.join(rows) + '\n')
+    return tmp_path
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_frontend_ends_within_two_seconds_of_a_signal(run, number):
+    process = run('frontend_node', '--ros-args', '-p', 'extractor.name:=orb', '-p', 'mode:=replay')
+    process.wait_for('active: mode replay, orb')
+    begin = monotonic()
+    process.send(number)
+    assert process.status() == 0
+    assert monotonic() - begin < 2.0
+    assert not [line for line in process.lines if 'Traceback' in line]
+
+
+def test_frontend_refuses_a_wrong_parameter_in_one_line(run):
+    process = run('frontend_node', '--ros-args', '-p', 'mode:=fast')
+    assert process.status() == 1
+    assert len(process.lines) == 1
+    assert "mode: found 'fast', expected one of 'live', 'replay'" in process.lines[0]
+
+
+def test_replay_in_lockstep_loses_no_image(run, rig, recording):
+    rig.start(mode='replay')
+    statuses, keypoints = rig.listen(FrontendStatus, 'status'), rig.listen(KeypointArray, 'keypoints')
+    poses, truth = rig.listen(RelativePose, 'relative_pose'), rig.listen(PoseStamped, 'ground_truth')
+    process = run('replay_node', recording, '--publish', '--rate', 0)
+    rig.spin_until(process.has_ended, timeout=60.0)
+    assert process.status() == 0, process.lines
+    rig.spin_until(lambda: len(statuses) == len(keypoints) == len(poses) + 1 == FRAMES)
+    assert [m.frame_seq for m in keypoints] == list(range(FRAMES))
+    assert poses[-1].state in (RelativePose.OK, RelativePose.DEGRADED)
+    stamps = [ns_from_time(m.header.stamp) for m in keypoints]
+    assert stamps == sorted(stamps)
+    assert stamps[0] > 0
+    assert truth[-1].pose.position.x == pytest.approx(0.7)
+    assert any(f'{FRAMES} images published' in line for line in process.lines)
+
+
+def test_replay_keeps_the_pace_and_the_clock_and_loops(run, rig, recording):
+    rig.start(mode='replay')
+    statuses, clock = rig.listen(FrontendStatus, 'status', 500), rig.listen(Clock, '/clock', 500)
+    process = run('replay_node', recording, '--publish', '--rate', 5, '--loop')
+    rig.spin_until(lambda: len(statuses) > FRAMES + 2, timeout=60.0)
+    process.send(signal.SIGINT)
+    rig.spin_until(process.has_ended)
+    assert process.status() == 0, process.lines
+    first = [ns_from_time(m.header.stamp) for m in statuses[:FRAMES]]
+    assert first == sorted(first)
+    assert ns_from_time(statuses[FRAMES].header.stamp) == first[0]  # from the beginning again
+    times = {ns_from_time(m.clock) for m in clock}
+    assert times - set(first)  # the clock goes on between two images
+
+
+def test_replay_without_publish_is_the_offline_command(run, recording):
+    out = recording / 'out'
+    process = run('replay_node', recording, '--extractor', 'orb', '--out', out, '--quiet')
+    assert process.status(60.0) == 0, process.lines
+    assert len((out / 'trajectory.txt').read_text().splitlines()) == FRAMES + 1
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'words'),
+    [(['missing', '--publish'], 'missing: does not exist'), (['.', '--publish', '--rate', '-1'], 'not negative')],
+)
+def test_replay_refuses_in_words(run, arguments, words):
+    process = run('replay_node', *arguments)
+    assert process.status() != 0
+    assert words in process.lines[-1]
+    assert not [line for line in process.lines if 'Traceback' in line]
