@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 import logging
 
-from kp2d_ros.ros.log_bridge import ThrottledLog, forward_logging, stop_forwarding
+import pytest
+
+from kp2d_ros.ros.log_bridge import ThrottledLog, forward_logging, reported, stop_forwarding
 
 
 class Clock:
@@ -54,3 +56,11 @@ def test_hands_records_of_the_package_to_the_ros_logger():
         stop_forwarding(handler)
     logging.getLogger('kp2d_ros').error('too late')
     assert logger.lines == [('warning', '1 of 2'), ('info', 'fine')]
+
+
+def test_says_where_an_unexpected_error_came_from_and_lets_it_go_on():
+    said = []
+    with pytest.raises(ZeroDivisionError), reported(said.append):
+        raise ZeroDivisionError('by what')
+    assert 'test_log_bridge.py' in said[0]
+    assert said[0].endswith('ZeroDivisionError: by what\n')
