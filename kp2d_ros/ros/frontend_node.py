@@ -6,18 +6,16 @@ The frontend as a managed node: images in; keypoints, matches and relative poses
 
 from __future__ import annotations
 
-import signal
 import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import rclpy
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType, JumpThreshold  # type: ignore[attr-defined]
 from rclpy.duration import Duration
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.logging import get_logger
 from rclpy.parameter import Parameter
@@ -29,6 +27,7 @@ from kp2d_ros.inference.extractor import ExtractorConfig
 from kp2d_ros.inference.pipeline import build_extractor
 from kp2d_ros.ros.diagnosis import NodeFacts, TopicFacts
 from kp2d_ros.ros.engine import Engine
+from kp2d_ros.ros.interruption import ignore_signals, ros_context
 from kp2d_ros.ros.log_bridge import RosLogHandler, forward_logging, reported, stop_forwarding
 from kp2d_ros.ros.model_swap import BuildExtractor, ModelSwap, load_extractor
 from kp2d_ros.ros.monitor import Monitor
@@ -283,25 +282,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else list(argv)
     parser = ArgumentParser(prog='ros2 run kp2d_ros frontend', description=__doc__, epilog=_EPILOG)
     parser.parse_args(remove_ros_args([NAME, *arguments])[1:])
-    rclpy.init(args=[NAME, *arguments])
-    try:
-        node = FrontendNode()
-    except ConfigError as error:
-        get_logger(NAME).fatal(str(error))
-        rclpy.try_shutdown()
-        return 1
-    # Not the events executor: it needs the GIL in the middleware's callbacks, and publish() from the worker holds it.
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    try:
-        node.start()
-        executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass  # the usual ends: Ctrl-C, a signal, a launch file that ends
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # launch and the terminal both send one; the end has begun
-        node.destroy_node()
-        rclpy.try_shutdown()
+    with ros_context([NAME, *arguments]):
+        try:
+            node = FrontendNode()
+        except ConfigError as error:
+            get_logger(NAME).fatal(str(error))
+            return 1
+        # Not the events executor: it wants the GIL in callbacks of the middleware, which publish() of the worker holds.
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        try:
+            node.start()
+            executor.spin()
+        finally:
+            ignore_signals()
+            node.destroy_node()
     return 0
 
 

@@ -12,13 +12,12 @@ import os
 import sys
 from collections.abc import Sequence
 
-import rclpy
-from rclpy.executors import ExternalShutdownException
 from rclpy.logging import get_logger
 from rclpy.utilities import remove_ros_args
 
 from kp2d_ros.core.errors import Kp2dError
 from kp2d_ros.datasets.source_options import add_source_options, open_source
+from kp2d_ros.ros.interruption import ignore_signals, ros_context
 from kp2d_ros.ros.player import Player, PlayOptions
 
 _NAME = 'replay'
@@ -41,16 +40,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Another program in the place of this one: nobody imports the commands.
         os.execv(sys.executable, [sys.executable, '-m', _OFFLINE, *own])
     options = _parse(own)
-    rclpy.init(args=[_NAME, *arguments])
-    try:
-        _play(options)
-    except Kp2dError as error:
-        get_logger(_NAME).fatal(' '.join(str(error).split()))
-        return 1
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass  # asked to stop
-    finally:
-        rclpy.try_shutdown()
+    with ros_context([_NAME, *arguments]):
+        try:
+            _play(options)
+        except Kp2dError as error:
+            get_logger(_NAME).fatal(' '.join(str(error).split()))
+            return 1
     return 0
 
 
@@ -62,6 +57,7 @@ def _play(options: argparse.Namespace) -> None:
         player.get_logger().info(f'{sequence.name}: {len(sequence)} images at rate {options.rate:g}')
         player.get_logger().info(f'{player.play()} images published')
     finally:
+        ignore_signals()
         player.destroy_node()
 
 
