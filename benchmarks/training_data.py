@@ -125,7 +125,7 @@ def plain_pair(content: bytes, rng: np.random.Generator) -> tuple[torch.Tensor, 
     return plain_view(source, order, gray, rng), plain_view(target, order, gray, rng), matrix
 
 
-class PlainPairs(torch.utils.data.Dataset):
+class PlainPairs(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
     """
     The plain pipeline as a data set of torch, one image at a time.
     """

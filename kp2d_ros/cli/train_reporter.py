@@ -11,15 +11,19 @@ import sys
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
-from kp2d_ros.core.records import ImageArray, Keypoints
+from kp2d_ros.core.records import ImageArray
 from kp2d_ros.datasets.pairs import PairBatch
 from kp2d_ros.evaluation.keypoint_picture import draw_pair
 from kp2d_ros.evaluation.keypoint_scores import KeypointScores, mean_scores, score_keypoints
 from kp2d_ros.networks.network import KeypointNetwork
-from kp2d_ros.training.prediction import pixel_homography, predict
+from kp2d_ros.training.prediction import (
+    image_from_tensor,
+    pixel_homography,
+    points_on_photograph,
+    predict,
+)
 from kp2d_ros.training.run_log import RunLog
 
 _PICTURED = 3  # pairs in the picture of a validation
@@ -83,22 +87,12 @@ class TrainReporter:
             for row, (source, target) in enumerate(views):
                 homography = pixel_homography(batch.target_from_source[row], *size)
                 found = (
-                    _on_photograph(source.keypoints, batch.source_valid[row, 0]),
-                    _on_photograph(target.keypoints, batch.target_valid[row, 0]),
+                    points_on_photograph(source.keypoints, batch.source_valid[row, 0]),
+                    points_on_photograph(target.keypoints, batch.target_valid[row, 0]),
                 )
                 scores.append(score_keypoints(*found, homography, size))
                 if self._log.has_tensorboard and len(pictures) < _PICTURED:
-                    images = (_pixels(batch.source[row]), _pixels(batch.target[row]))
+                    images = (image_from_tensor(batch.source[row]), image_from_tensor(batch.target[row]))
                     pictures.append(draw_pair(images, found, (source.score_map, target.score_map)))
         self._picture = np.concatenate(pictures) if pictures else None
         return {f'val_{name}': value for name, value in dataclasses.asdict(mean_scores(scores)).items()}
-
-
-def _on_photograph(keypoints: Keypoints, valid: torch.Tensor) -> Keypoints:
-    column, row = np.round(keypoints.xy).astype(np.intp).T
-    shown = valid.cpu().numpy()[row, column]
-    return Keypoints(keypoints.xy[shown], keypoints.scores[shown], keypoints.descriptors[shown])
-
-
-def _pixels(image: torch.Tensor) -> ImageArray:
-    return np.ascontiguousarray((image * 255).round().byte().permute(1, 2, 0).cpu().numpy())

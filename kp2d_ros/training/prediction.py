@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kp2d_ros.core.records import Float32Array, Float64Array, Keypoints
+from kp2d_ros.core.records import Float32Array, Float64Array, ImageArray, Keypoints
 from kp2d_ros.networks.cells import points_from_map, sample_descriptors
 from kp2d_ros.networks.maps import KeypointMaps
 from kp2d_ros.networks.network import KeypointNetwork
@@ -61,3 +61,19 @@ def pixel_homography(normalised: Tensor, width: int, height: int) -> Float64Arra
     pixels_from_normalised = np.diag(half) @ np.array([[1.0, 0, 1], [0, 1, 1], [0, 0, 1]])
     matrix = normalised.detach().cpu().double().numpy()
     return np.asarray(pixels_from_normalised @ matrix @ np.linalg.inv(pixels_from_normalised))
+
+
+def points_on_photograph(keypoints: Keypoints, valid: Tensor) -> Keypoints:
+    """
+    The keypoints that lie where ``valid`` (H, W), bool, says that the view shows its photograph.
+    """
+    column, row = np.round(keypoints.xy).astype(np.intp).T
+    shown = valid.cpu().numpy()[row, column]
+    return Keypoints(keypoints.xy[shown], keypoints.scores[shown], keypoints.descriptors[shown])
+
+
+def image_from_tensor(image: Tensor) -> ImageArray:
+    """
+    A view (3, H, W) in [0, 1] as an RGB image (H, W, 3).
+    """
+    return np.ascontiguousarray((image * 255).round().byte().permute(1, 2, 0).cpu().numpy())
