@@ -16,11 +16,12 @@ pytestmark = pytest.mark.ros
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus  # noqa: E402
 from nav_msgs.msg import Odometry  # noqa: E402
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy  # noqa: E402
+from rosgraph_msgs.msg import Clock  # noqa: E402
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 
 from kp2d_ros.msg import FrontendStatus, KeypointArray, MatchArray, RelativePose  # noqa: E402
-from kp2d_ros.ros.conversions import header_from, ns_from_time  # noqa: E402
+from kp2d_ros.ros.conversions import header_from, ns_from_time, time_from_ns  # noqa: E402
 
 RELIABLE = QoSProfile(reliability=ReliabilityPolicy.RELIABLE, depth=50)
 BEST_EFFORT = QoSProfile(reliability=ReliabilityPolicy.BEST_EFFORT, depth=50)
@@ -363,3 +364,28 @@ def test_ends_quickly_even_if_the_worker_hangs(rig):
     rig.node.destroy_node()
     rig.node = None
     assert monotonic() - begin < 2.0
+
+
+def test_begins_anew_when_the_simulated_clock_goes_back(rig):
+    rig.start(use_sim_time=True)
+    lines = collect_warnings(rig)
+    statuses, images = rig.listen(FrontendStatus, 'status'), rig.publisher(Image, 'image')
+    clock = rig.publisher(Clock, '/clock')
+
+    def set_clock(seconds):
+        clock.publish(Clock(clock=time_from_ns(seconds * 10**9)))
+        return rig.node.get_clock().now().nanoseconds == seconds * 10**9
+
+    rig.spin_until(lambda: set_clock(100))
+    play(rig, images, range(5, 8), statuses)
+    rig.spin_until(lambda: set_clock(1))
+    play(rig, images, range(2), statuses)
+    assert statuses[3].reason == 'there is no reference yet'
+    assert statuses[4].reason != 'there is no reference yet'
+    assert [line for line in lines if 'went back' in line] == ['the clock went back by 99.000 s: beginning anew']
+
+
+def test_says_that_nobody_publishes_the_simulated_clock(rig):
+    rig.start(use_sim_time=True, no_output_s=0.5)
+    reports = rig.listen(DiagnosticArray, '/diagnostics')
+    rig.spin_until(lambda: any('nothing publishes /clock' in r.status[0].message for r in reports))
