@@ -19,7 +19,7 @@ from kp2d_ros.networks.network import KeypointNetwork
 from kp2d_ros.training.config import LossConfig
 from kp2d_ros.training.correspondence import CellPoints, Correspondence, cell_points, correspond
 from kp2d_ros.training.losses.descriptor import decorrelation_loss, descriptor_loss, hinge_descriptor_loss
-from kp2d_ros.training.losses.inlier import PointSet, inlier_loss, inlier_pairs
+from kp2d_ros.training.losses.inlier import PointSet, inlier_loss, inlier_pairs, lowest_scores, take_rows
 from kp2d_ros.training.losses.location import location_loss
 from kp2d_ros.training.losses.score import score_consistency_loss, unsupervised_point_loss
 from kp2d_ros.training.losses.uniform import uniform_position_loss
@@ -131,20 +131,21 @@ class Objective(nn.Module):
     def _inlier_loss(self, views: _Views) -> Tensor:
         if self.inlier_net is None:
             return views.pairs.distance_px.new_zeros(())
-        source, target = (
-            PointSet(
-                points.score.masked_fill(~points.shown, torch.inf),  # fill is chosen last
-                normalise_xy(points.xy, *views.size),
-                sample_descriptors(maps.descriptors, points.xy, *views.size),
-                in_target,
-            )
-            for points, maps, in_target in (
-                (views.source, views.source_maps, views.pairs.warped_xy),
-                (views.target, views.target_maps, views.target.xy),
-            )
-        )
+        source = self._inlier_points(views.source, views.source_maps, views.pairs.warped_xy, views.size)
+        target = self._inlier_points(views.target, views.target_maps, views.target.xy, views.size)
         pairs = inlier_pairs(source, target, self.config.inlier)
         return inlier_loss(self.inlier_net(pairs.features), pairs.error_px, self.config.inlier)
+
+    def _inlier_points(
+        self, points: CellPoints, maps: KeypointMaps, target_xy: Tensor, size: tuple[int, int]
+    ) -> PointSet:
+        config = self.config.inlier
+        score = points.score.detach().masked_fill(~points.shown, torch.inf)  # fill is chosen last
+        count = config.pair_count if config.selection == 'separate' else score.shape[1]
+        index = lowest_scores(score, count)
+        xy = take_rows(points.xy, index)
+        descriptors = sample_descriptors(maps.descriptors, xy, *size)
+        return PointSet(take_rows(score, index), normalise_xy(xy, *size), descriptors, take_rows(target_xy, index))
 
     def _uniform_loss(self, views: _Views) -> Tensor:
         cell = self.keypoint_net.config.cell

@@ -15,7 +15,7 @@ import torch
 from kp2d_ros.core.settings import build
 from kp2d_ros.networks.inlier_net import InlierConfig, InlierNet
 from kp2d_ros.training.config import InlierLossConfig, LossConfig
-from kp2d_ros.training.losses.inlier import PointSet, inlier_loss, inlier_pairs
+from kp2d_ros.training.losses.inlier import PointSet, inlier_loss, inlier_pairs, lowest_scores
 
 ALONE = {'location': {'weight': 0.0}, 'score': {'weight': 0.0}, 'descriptor': {'type': 'none'}}
 NET = np.array((0.3, -0.7, 0.2, 0.9, -1.1))  # the linear IO-Net of the fixture
@@ -214,6 +214,12 @@ def test_gradient_through_the_features_is_right(rng):
         assert torch.autograd.gradcheck(
             lambda a, b, u, v, c=config: inlier_pairs(points(a, u), points(b, v), c).features, leaves
         )
+
+
+def test_lowest_scores_are_in_raster_order():
+    score = torch.tensor([[0.5, 0.1, 0.9, 0.3], [0.1, torch.inf, 0.2, 0.0]])
+    assert lowest_scores(score, 2).tolist() == [[1, 3], [0, 3]]
+    assert lowest_scores(score, 9).tolist() == [[0, 1, 2, 3]] * 2
 
 
 def test_log_weights_of_the_network_are_the_sampling_weights():

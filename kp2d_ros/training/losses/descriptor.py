@@ -35,11 +35,11 @@ def excluded_negatives(warped_xy: Tensor, visible: Tensor, config: DescriptorLos
     """
     (B, N, N) bool: candidate j is no negative of i (in its relaxation field, or not visible).
     """
-    offset = warped_xy.detach().unsqueeze(2) - warped_xy.detach().unsqueeze(1)
+    right, down = (axis.unsqueeze(2) - axis.unsqueeze(1) for axis in warped_xy.detach().unbind(dim=-1))
     if config.relax_shape == 'box':
-        near = (offset.abs() <= config.relax_px).all(dim=-1)
+        near = (right.abs() <= config.relax_px) & (down.abs() <= config.relax_px)
     else:
-        near = offset.square().sum(-1) <= config.relax_px**2
+        near = right.square() + down.square() <= config.relax_px**2
     return near | ~visible.unsqueeze(1)
 
 

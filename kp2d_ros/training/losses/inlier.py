@@ -32,7 +32,9 @@ class PointSet(NamedTuple):
     """
     Points of one view for IO-Net.
 
-    :ivar score: (B, N); :ivar normalised_xy: (B, N, 2) in [-1, 1]; :ivar descriptors: (B, N, D) unit norm;
+    :ivar score: (B, N).
+    :ivar normalised_xy: (B, N, 2) in [-1, 1].
+    :ivar descriptors: (B, N, D) of unit length.
     :ivar target_xy: (B, N, 2) the point in target pixels.
     """
 
@@ -41,44 +43,40 @@ class PointSet(NamedTuple):
     descriptors: Tensor
     target_xy: Tensor
 
-    def take(self, index: Tensor) -> PointSet:
-        """
-        The rows of an index (B, K).
-        """
-        return PointSet(*(_rows(field, index) for field in self))
 
-
-def _rows(field: Tensor, index: Tensor) -> Tensor:
+def take_rows(field: Tensor, index: Tensor) -> Tensor:
+    """
+    The rows of (B, N) or (B, N, C) that an index (B, K) names.
+    """
     if field.dim() == 2:
         return field.gather(1, index)
     return field.gather(1, index.unsqueeze(-1).expand(-1, -1, field.shape[-1]))
 
 
-def _lowest(score: Tensor, count: int) -> Tensor:
+def lowest_scores(score: Tensor, count: int) -> Tensor:
     """
-    Index (B, K) of the K lowest scores, in raster order.
+    Index (B, K) of the K lowest scores (B, N), in raster order; all of them if there are no more.
     """
     return score.topk(min(count, score.shape[1]), dim=1, largest=False).indices.sort(dim=1).values
 
 
 def inlier_pairs(source: PointSet, target: PointSet, config: InlierLossConfig) -> InlierPairs:
     """
-    Descriptor matches of the lowest-scored points, as IO-Net sees them.
+    Descriptor matches of points, as IO-Net sees them: every source point with its nearest target descriptor.
 
-    ``separate`` (public code): the K lowest of the source against the K lowest of the target. ``pairs`` (paper): every
-    source point with its nearest target descriptor, then the K pairs of the lowest summed score.
+    ``separate`` (public code): all of them; both sets are the K points of the lowest scores, which
+    :func:`lowest_scores` found. ``pairs`` (paper): of all cells, the K pairs of the lowest summed score.
     """
-    if config.selection == 'separate':
-        source, target = (view.take(_lowest(view.score.detach(), config.pair_count)) for view in (source, target))
     similarity = source.descriptors @ target.descriptors.transpose(1, 2)
     best, index = similarity.max(dim=-1)
-    partner = target.take(index)
-    features = torch.cat([source.normalised_xy, partner.normalised_xy, descriptor_distance(best).unsqueeze(-1)], dim=-1)
-    error_px = (source.target_xy - partner.target_xy).detach().norm(dim=-1)
+    partner_xy = take_rows(target.normalised_xy, index)
+    features = torch.cat([source.normalised_xy, partner_xy, descriptor_distance(best).unsqueeze(-1)], dim=-1)
+    error_px = (source.target_xy - take_rows(target.target_xy, index)).detach().norm(dim=-1)
     if config.selection == 'pairs':
-        lowest = _lowest((source.score + partner.score).detach(), config.pair_count)
-        features = _rows(features, lowest)
-        error_px = _rows(error_px, lowest)
+        pair_score = source.score + take_rows(target.score, index)
+        lowest = lowest_scores(pair_score.detach(), config.pair_count)
+        features = take_rows(features, lowest)
+        error_px = take_rows(error_px, lowest)
     return InlierPairs(features, error_px)
 
 
