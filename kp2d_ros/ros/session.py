@@ -32,6 +32,7 @@ _logger = logging.getLogger(__name__)
 _COMPLAINT_SECONDS = 5.0  # each kind of complaint is said once in so long
 _TROUBLE_SECONDS = 5.0  # how long a worker that was replaced is an error in the diagnostics
 _REPLACE_SECONDS = 2.0  # a worker that dies again and again is not replaced more often than this
+_MOST_DOUBLINGS = 6
 _STOP_SECONDS = 1.0
 _LIVE_SLOTS = 1  # the newest image only
 
@@ -58,6 +59,7 @@ class Session:
         self._tally = Tally()
         self._worker = Worker(self._inbox, lambda worker: self._handler(worker, engine))
         self._replaced_at = -float('inf')
+        self._replacements = self._processed_before = 0
         self._trouble = ''
         self._inputs: ImageInput | None = None
 
@@ -140,10 +142,11 @@ class Session:
         """
         Put another worker in the place of one that is stuck or died.
         """
-        trouble = self._worker.trouble(self.config.watchdog_s)
+        trouble = self._worker.trouble(self._patience())
         if not trouble or monotonic() - self._replaced_at < _REPLACE_SECONDS:
             return
         self._trouble, self._replaced_at = trouble, monotonic()
+        self._replacements, self._processed_before = self._replacements + 1, self._tally.processed
         self._node.get_logger().error(f'{trouble}; starting another one')
         self._worker.abandon()
         self._tally.note_refusal()
@@ -169,8 +172,18 @@ class Session:
             camera_problem=self._inputs.calibrations.problem if self._inputs.calibrations.has_arrived else '',
             image_topics=self._inputs.image_topics(),
             clock_is_missing=bool(uses_clock) and not self._node.count_publishers('/clock'),
-            trouble=self.trouble or self._worker.trouble(self.config.watchdog_s),
+            trouble=self.trouble or self._worker.trouble(self._patience()),
         )
+
+    def _patience(self) -> float:
+        """
+        Seconds that one image may take: twice as many after each replacement that did not help.
+
+        A network that is slow on its first image (compiled, or built for a GPU) shall come to an end some time.
+        """
+        if self._tally.processed > self._processed_before:
+            self._replacements = 0
+        return self.config.watchdog_s * float(2 ** min(self._replacements, _MOST_DOUBLINGS))
 
     def _missed(self) -> int:
         return 0 if self._inputs is None else self._inputs.missed

@@ -389,3 +389,13 @@ def test_says_that_nobody_publishes_the_simulated_clock(rig):
     rig.start(use_sim_time=True, no_output_s=0.5)
     reports = rig.listen(DiagnosticArray, '/diagnostics')
     rig.spin_until(lambda: any('nothing publishes /clock' in r.status[0].message for r in reports))
+
+
+def test_a_worker_that_is_slow_at_first_gets_more_time_each_time(rig):
+    rig.start(watchdog_s=0.5)
+    patience = rig.node.session._patience
+    rig.node.session._replacements = 3
+    assert patience() == 4.0
+    statuses, images = rig.listen(FrontendStatus, 'status'), rig.publisher(Image, 'image')
+    play(rig, images, [0], statuses)
+    assert patience() == 0.5
