@@ -68,7 +68,7 @@ class Player(Node):
         """
         Publish the whole sequence, again and again if it loops; gives the number of images that went out.
         """
-        if not self._wait(lambda: self._images.get_subscription_count() > 0, self._options.wait_s):
+        if not self._wait(self._is_heard, self._options.wait_s):
             self.get_logger().warning(f'nobody subscribes to {self._images.topic_name}: playing nevertheless')
         published = self._play_once()
         while self._options.loop and published:
@@ -76,6 +76,10 @@ class Player(Node):
         # A process that ends takes with it what was not delivered.
         self._images.wait_for_all_acked(Duration(seconds=_ACK_SECONDS))
         return published
+
+    def _is_heard(self) -> bool:
+        answers = self._options.rate > 0 or self.count_publishers('status') > 0
+        return answers and self._images.get_subscription_count() > 0
 
     def _play_once(self) -> int:
         published = poses = 0
