@@ -29,6 +29,7 @@ _CLOCK_SECONDS = 0.01  # between two messages on /clock while waiting for the ne
 _POLL_SECONDS = 0.05
 _ANSWER_SECONDS = 10.0  # in lockstep, for a frontend that does not answer an image
 _ACK_SECONDS = 10.0
+_ALSO_SECONDS = 1.0
 _DEPTH = 100
 _WORLD = 'world'
 
@@ -70,11 +71,13 @@ class Player(Node):
         """
         if not self._wait(self._is_heard, self._options.wait_s):
             self.get_logger().warning(f'nobody subscribes to {self._images.topic_name}: playing nevertheless')
+        # Who takes the images mostly wants their calibration, and is found on that topic a moment later.
+        self._wait(lambda: self._camera_infos.get_subscription_count() > 0, min(_ALSO_SECONDS, self._options.wait_s))
         published = self._play_once()
         while self._options.loop and published:
             published += self._play_once()
-        # A process that ends takes with it what was not delivered.
-        self._images.wait_for_all_acked(Duration(seconds=_ACK_SECONDS))
+        if self._options.rate > 0:  # a process that ends takes with it what was not delivered
+            self._images.wait_for_all_acked(Duration(seconds=_ACK_SECONDS))
         return published
 
     def _is_heard(self) -> bool:
