@@ -47,13 +47,12 @@ class InverseDepths:
 class ScaleRatio:
     """
     ``scale`` is the length of the new baseline in the old unit, ``log_sigma`` the standard deviation of its logarithm,
-    ``count`` how many points agree on it and ``share`` which part of the shared points they are.
+    ``count`` how many points agree on it.
     """
 
     scale: float
     log_sigma: float
     count: int
-    share: float
 
 
 def unknown_depths(count: int) -> InverseDepths:
@@ -79,7 +78,7 @@ def scale_ratio(old: InverseDepths, new: InverseDepths) -> ScaleRatio:
     """
     shared = is_known(old) & is_known(new)
     if not shared.any():
-        return ScaleRatio(1.0, np.inf, 0, 0.0)
+        return ScaleRatio(1.0, np.inf, 0)
     logs = np.log(new.value[shared] / old.value[shared])
     variances = (old.sigma[shared] / old.value[shared]) ** 2 + (new.sigma[shared] / new.value[shared]) ** 2
     weights = 1.0 / variances
@@ -91,11 +90,11 @@ def scale_ratio(old: InverseDepths, new: InverseDepths) -> ScaleRatio:
     agrees &= deviation < np.log(2.0)
     weights = np.where(agrees, weights, 0.0)
     if not agrees.any():
-        return ScaleRatio(float(np.exp(centre)), np.inf, 0, 0.0)
+        return ScaleRatio(float(np.exp(centre)), np.inf, 0)
     mean = float((weights * logs).sum() / weights.sum())
     scatter = float((weights * (logs - mean) ** 2).sum() / weights.sum())
     sigma = np.sqrt(max(scatter / agrees.sum(), 1.0 / weights.sum()))
-    return ScaleRatio(float(np.exp(mean)), float(sigma), int(agrees.sum()), float(agrees.mean()))
+    return ScaleRatio(float(np.exp(mean)), float(sigma), int(agrees.sum()))
 
 
 def carry_depths(reference: Rays, depths: InverseDepths, reference_from_current: Float64Array) -> InverseDepths:

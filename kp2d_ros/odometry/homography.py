@@ -18,6 +18,7 @@ from kp2d_ros.odometry.least_squares import Minimum, NormalEquations, cauchy_cos
 from kp2d_ros.odometry.rays import Rays
 
 _MIN_TRANSLATION = 1e-6  # in plane distances
+_AXES = np.stack([hat(axis) for axis in np.eye(3)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ def refine_plane_motion(
         distance = rays @ state.normal
         turned = rays @ state.motion[:3, :3].T
         mapped = turned + distance[:, None] * state.motion[:3, 3]
-        by_rotation = np.einsum('nk,kij->nij', -turned, _HATS)
+        by_rotation = np.einsum('nk,kij->nij', -turned, _AXES)
         by_tau = distance[:, None, None] * np.eye(3)
         along = rays @ direction_basis(state.normal)
         by_normal = state.motion[:3, 3][None, :, None] * along[:, None, :]
@@ -109,6 +110,3 @@ def _move(state: PlaneMotion, step: Float64Array) -> PlaneMotion:
     rotation = rotation_from_vector(step[:3]) @ state.motion[:3, :3]
     normal = state.normal + direction_basis(state.normal) @ step[6:]
     return PlaneMotion(transform_from(rotation, state.motion[:3, 3] + step[3:6]), normal / np.linalg.norm(normal))
-
-
-_HATS = np.stack([hat(axis) for axis in np.eye(3)])

@@ -22,6 +22,7 @@ from kp2d_ros.odometry.two_view import TwoViewMotion, estimate_two_view
 
 UNKNOWN_VARIANCE = 1e6  # of a pose of which nothing is known
 _MOVING_AGAIN = 3.0  # standstill ends at this many times the displacement at which it begins
+_STILLNESS_PX = 0.1  # no image is known to stand stiller
 _WIDE_PRIOR = 2.0  # sigma of an unknown inverse depth, in medians of the known ones
 _HOLDING_SHARE = 0.5  # of the points of known depth that must agree with a motion in their unit
 
@@ -210,17 +211,17 @@ def _stands_still(pairs: MatchedRays, limit_px: float, ransac: RansacConfig) -> 
 
 def _standstill(pairs: MatchedRays, inlier_px: float) -> Motion:
     """
-    The identity, as uncertain as the images moved; in the unit of the depths, or of the nearest point's depth.
+    The identity, as uncertain as the image moves, at the median distance of the known points.
     """
     inlier = pairs.displacement_px < inlier_px
     rms_px = float(np.sqrt(np.mean(pairs.displacement_px[inlier] ** 2)))
-    angle = rms_px / float(np.median(pairs.reference.px_per_unit))
+    angle = max(rms_px, _STILLNESS_PX) / float(np.median(pairs.reference.px_per_unit))
     known = is_known(pairs.depths)
     distance = 1.0 / float(np.median(pairs.depths.value[known])) if known.any() else 1.0
     return Motion(
         TrackingState.STATIONARY,
         np.eye(4),
-        np.diag(np.repeat([(angle * distance) ** 2, angle**2], 3) + 1e-12),
+        np.diag(np.repeat([(angle * distance) ** 2, angle**2], 3)),
         inlier,
         pairs.depths,
         scale=ScaleKind.CHAINED if known.any() else ScaleKind.UNIT_NORM,

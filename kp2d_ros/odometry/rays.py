@@ -60,13 +60,6 @@ def no_rays(count: int) -> Rays:
     return Rays(np.full((count, 3), np.nan), np.full(count, np.nan))
 
 
-def rays_from_plane(xy: Float64Array, px_per_unit: Float64Array) -> Rays:
-    """
-    Rays through (N, 2) points of the plane z = 1.
-    """
-    return Rays(np.column_stack([xy, np.ones(len(xy))]), px_per_unit)
-
-
 def rays_from_pixels(camera: CameraModel, xy: npt.NDArray[np.floating]) -> Rays:
     """
     Rays of (N, 2) pixels of the distorted image.

@@ -13,7 +13,11 @@ from kp2d_ros.odometry.epipolar import (
     sampson_residuals,
     triangulate,
 )
-from kp2d_ros.odometry.rays import rays_from_plane
+from kp2d_ros.odometry.rays import Rays
+
+
+def on_plane(xy, px_per_unit=500.0):
+    return Rays(np.column_stack([xy, np.ones(len(xy))]), np.full(len(xy), px_per_unit))
 
 
 def essential_of(motion):
@@ -36,8 +40,8 @@ def test_the_residual_has_the_noise_of_one_pixel_coordinate(room, pose, rng, dir
 
 def test_the_residual_is_the_distance_to_the_nearest_pair_on_the_epipolar_lines(pose):
     # Sideways motion without rotation: a pair may differ in y alone, and splits the difference between both images.
-    reference = rays_from_plane(np.array([[0.0, 0.01]]), np.array([500.0]))
-    current = rays_from_plane(np.array([[0.0, 0.0]]), np.array([500.0]))
+    reference = on_plane(np.array([[0.0, 0.01]]))
+    current = on_plane(np.array([[0.0, 0.0]]))
     residual = sampson_residuals(reference, current, pose((1, 0, 0)))
     np.testing.assert_allclose(np.abs(residual), 0.01 * 500 / np.sqrt(2))
 
@@ -91,8 +95,8 @@ def test_without_translation_no_depth_is_known(room, pose, rng):
 
 
 def test_parallax_is_what_the_translation_alone_does(pose):
-    reference = rays_from_plane(np.array([[0.0, 0.0]]), np.array([500.0]))
-    current = rays_from_plane(np.array([[np.tan(0.02), 0.0]]), np.array([500.0]))
+    reference = on_plane(np.array([[0.0, 0.0]]))
+    current = on_plane(np.array([[np.tan(0.02), 0.0]]))
     np.testing.assert_allclose(parallax_angles(reference, current, np.eye(3)), [0.02], rtol=1e-9)
     turned = pose((0, 0, 0), (0, -0.02, 0))[:3, :3]
     np.testing.assert_allclose(parallax_angles(reference, current, turned), 0, atol=1e-8)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from kp2d_ros.core.cameras import CameraModel, LensModel
-from kp2d_ros.odometry.rays import no_rays, rays_from_pixels, rays_from_plane
+from kp2d_ros.odometry.rays import Rays, no_rays, rays_from_pixels
 
 MATRIX = np.array([[400.0, 0, 320], [0, 400, 240], [0, 0, 1]])
 
@@ -41,6 +41,6 @@ def test_without_a_camera_nothing_is_finite():
 
 
 def test_rows_are_taken_by_mask_and_by_index():
-    rays = rays_from_plane(np.arange(6.0).reshape(3, 2), np.array([1.0, 2.0, 3.0]))
+    rays = Rays(np.array([[0.0, 1, 1], [2, 3, 1], [4, 5, 1]]), np.array([1.0, 2.0, 3.0]))
     np.testing.assert_array_equal(rays.take(np.array([2, 0])).px_per_unit, [3, 1])
     np.testing.assert_array_equal(rays.take(np.array([False, True, False])).vectors, [[2, 3, 1]])

@@ -8,10 +8,14 @@ from kp2d_ros.core.errors import ConfigError
 from kp2d_ros.core.records import PoseModel
 from kp2d_ros.core.se3 import angle_between, rotation_angle, vector_from_rotation
 from kp2d_ros.odometry.ransac import RansacConfig
-from kp2d_ros.odometry.rays import Rays, rays_from_plane
+from kp2d_ros.odometry.rays import Rays
 from kp2d_ros.odometry.two_view import estimate_two_view
 
 CONFIG = RansacConfig()
+
+
+def on_plane(xy, px_per_unit=500.0):
+    return Rays(np.column_stack([xy, np.ones(len(xy))]), np.full(len(xy), px_per_unit))
 
 
 def unit(motion):
@@ -125,7 +129,7 @@ def test_too_few_matches_are_a_result(room, pose, rng, count):
 
 
 def test_random_pairs_are_no_motion(rng):
-    rays = [rays_from_plane(rng.uniform(-0.6, 0.6, (200, 2)), np.full(200, 500.0)) for _ in range(2)]
+    rays = [on_plane(rng.uniform(-0.6, 0.6, (200, 2))) for _ in range(2)]
     found = estimate_two_view(*rays, CONFIG)
     assert found.model is PoseModel.NONE
     assert 'of 200 matches agree' in found.reason
@@ -142,7 +146,7 @@ def degenerate_rays(kind, rng):
         moved = xy
     elif kind == 'at infinity':
         xy, moved = xy * 1e6, moved * 1e6
-    return [Rays(np.column_stack([p, np.ones(40)]), np.full(40, 500.0)) for p in (xy, moved)]
+    return [on_plane(p) for p in (xy, moved)]
 
 
 @pytest.mark.parametrize('kind', ['collinear', 'one point', 'no motion', 'at infinity'])

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kp2d_ros.core.records import Matches
+from kp2d_ros.core.records import Matches, PoseModel, ScaleKind
 from kp2d_ros.odometry.depths import InverseDepths, unknown_depths
 from kp2d_ros.odometry.motion import MotionConfig, estimate_motion
 from kp2d_ros.odometry.ransac import RansacConfig
@@ -90,3 +90,15 @@ def test_rays_of_nan_are_no_inliers_and_keep_their_rows(room, pose, see):
         assert not motion.inlier[::2].any()
         assert motion.inlier[1::2].mean() > 0.95
         assert np.isinf(motion.depths.sigma[::2]).all()
+
+
+def test_a_handful_of_known_depths_gives_two_views_their_scale(room, pose, see):
+    truth = pose((0.6, 0.1, 0.2), (0, 0.02, 0))
+    (reference, rows), (current, current_rows) = see(room, pose()), see(room, truth)
+    matches = common_matches(rows, current_rows)
+    few = np.isin(np.arange(len(rows)), matches.reference_index[:8])  # too few for a motion from them alone
+    pairs = matched_rays(replace(reference, depths=reference.depths.where(few)), current, matches)
+    motion = estimate_motion(pairs, False, None, RansacConfig(), MotionConfig())
+    assert (motion.model, motion.scale, motion.begins_chain) == (PoseModel.ESSENTIAL, ScaleKind.CHAINED, False)
+    np.testing.assert_allclose(motion.reference_from_current, truth, atol=0.01)
+    assert motion.covariance[0, 0] < 0.01
