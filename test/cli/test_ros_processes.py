@@ -26,7 +26,7 @@ import os, signal, sys
 from pathlib import Path
 from kp2d_ros.cli.ros_processes import ProcessGroup
 with ProcessGroup(Path(sys.argv[1])) as group:
-    sleeper = 'import os, time; print(os.getpid()); time.sleep(60)'
+    sleeper = 'import os, time; print(os.getpid(), flush=True); time.sleep(60)'
     child = group.start('child', [sys.executable, '-c', sleeper], os.environ)
     while not child.output():
         pass
