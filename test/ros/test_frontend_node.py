@@ -50,6 +50,7 @@ def test_images_go_in_and_everything_comes_out(rig):
     images = rig.publisher(Image, 'image')
     camera_info = rig.publish_camera_info(lambda c: c.has_arrived)
     rig.spin_until(lambda: all(p.get_subscription_count() for p in rig.node._outputs._publishers.values()))
+    rig.spin_until(lambda: not rig.node._outputs._transforms.is_pending('camera'))
     play(rig, images, range(8), statuses, camera_info)
     rig.spin_until(lambda: len(keypoints) == 8 and len(pictures) == 8 and len(poses) == len(matches) == 7)
     stamps = [ns_from_time(m.header.stamp) for m in keypoints]

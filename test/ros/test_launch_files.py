@@ -4,6 +4,8 @@
 The launch files, read and really launched.
 """
 
+import logging
+
 import pytest
 
 from kp2d_ros.core.resources import find_shipped_file
@@ -27,6 +29,8 @@ from launch.event_handlers import OnProcessExit, OnProcessIO  # noqa: E402
 from launch.events import Shutdown  # noqa: E402
 from launch.launch_description_sources import PythonLaunchDescriptionSource  # noqa: E402
 from launch_ros.actions import Node  # noqa: E402
+
+logging.setLoggerClass(logging.Logger)  # launch puts a class of its own there, whose loggers do not propagate
 
 VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
 
