@@ -84,6 +84,22 @@ class ExtractorLog:
         return ScriptedExtractor(config, self, self.gate)
 
 
+class Listening:
+    """
+    A logger somebody listens to.
+    """
+
+    def __init__(self, logger, lines):
+        self._logger, self._lines = logger, lines
+
+    def __getattr__(self, severity):
+        def say(text):
+            self._lines.append(text)
+            getattr(self._logger, severity)(text)
+
+        return say
+
+
 class Rig:
     """
     The node, its neighbour, and the executors that spin them.
@@ -198,6 +214,27 @@ class Rig:
         for name, value in fields.items():
             setattr(message, name, value)
         return message
+
+    def play(self, publisher, numbers, statuses, camera_info=None):
+        """
+        Images one by one, each when the last one was answered.
+        """
+        for number in numbers:
+            if camera_info is not None:
+                camera_info.publish(self.camera_info(number))
+            before = len(statuses)
+            publisher.publish(self.image(number))
+            self.spin_until(lambda before=before: len(statuses) > before)
+
+    def collect_warnings(self):
+        """
+        The list that will hold what the node says about images from here on.
+        """
+        lines = []
+        self.node.session.log._say = lines.append
+        logger = self.node.get_logger()
+        self.node.get_logger = lambda: Listening(logger, lines)
+        return lines
 
     def call(self, service_class, name, request):
         if name not in self._clients:
