@@ -4,7 +4,6 @@
 What the node makes of its inputs: types, QoS, stamps, clocks, and their absence; over real DDS.
 """
 
-
 import cv2
 import numpy as np
 import pytest
