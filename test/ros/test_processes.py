@@ -141,7 +141,7 @@ def test_replay_in_lockstep_loses_no_image(run, rig, recording):
 def test_replay_keeps_the_pace_and_the_clock_and_loops(run, rig, recording):
     rig.start(mode='replay')
     statuses, clock = rig.listen(FrontendStatus, 'status', 500), rig.listen(Clock, '/clock', 500)
-    process = run('replay_node', recording, '--publish', '--rate', 5, '--loop')
+    process = run('replay_node', recording, '--publish', '--rate', 1, '--loop')
     rig.spin_until(lambda: len(statuses) > FRAMES + 2, timeout=60.0)
     process.send(signal.SIGINT)
     rig.spin_until(process.has_ended)
