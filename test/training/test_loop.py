@@ -31,7 +31,7 @@ from kp2d_ros.training.run_state import RunState
 from kp2d_ros.training.session import build_state
 
 ALONE = Process(0, 1, torch.device('cpu'))
-STEPS = 8
+STEPS = 5
 
 
 def make_config(network: NetworkConfig, **training: object) -> TrainConfig:
