@@ -23,7 +23,6 @@ from kp2d_ros.odometry.two_view import TwoViewMotion, estimate_two_view
 UNKNOWN_VARIANCE = 1e6  # of a pose of which nothing is known
 _MOVING_AGAIN = 3.0  # standstill ends at this many times the displacement at which it begins
 _STILLNESS_PX = 0.1  # no image is known to stand stiller
-_WIDE_PRIOR = 2.0  # sigma of an unknown inverse depth, in medians of the known ones
 _HOLDING_SHARE = 0.5  # of the points of known depth that must agree with a motion in their unit
 
 
@@ -312,23 +311,12 @@ def _from_depths(
     known = is_known(pairs.depths)
     if known.sum() < config.min_shared_points or not starts:
         return None
-    prior = _proper_prior(pairs.depths, known)
-    found = adjust(pairs.reference, pairs.current, prior, starts, ransac.threshold_px)
+    found = adjust(pairs.reference, pairs.current, pairs.depths, starts, ransac.threshold_px)
     holding = (found.inlier & known).sum()
     is_held = holding >= max(config.min_shared_points, _HOLDING_SHARE * known.sum())
     if not is_held or found.inlier.sum() < max(ransac.min_inliers, ransac.min_inlier_share * len(pairs)):
         return None
     return _chained(pairs, found)
-
-
-def _proper_prior(depths: InverseDepths, known: BoolArray) -> InverseDepths:
-    """
-    The inverse depths, a wide prior where nothing is known: anything between near the camera and far away.
-    """
-    median = float(np.median(depths.value[known]))
-    wide = _WIDE_PRIOR * median
-    is_wide = ~(depths.sigma < wide)
-    return InverseDepths(np.where(is_wide, median, depths.value), np.where(is_wide, wide, depths.sigma))
 
 
 def _chained(pairs: MatchedRays, found: Adjustment) -> Motion:

@@ -7,6 +7,9 @@ Each pair has one inverse depth in the reference camera with a prior N(value, si
 inverse depths are found in closed form and eliminated (Schur complement), so a pair of unknown depth still constrains
 the motion across its epipolar line, one of known depth also along it, and what lies between counts for what it is
 worth. This is the maximum-likelihood motion and structure of two views under that prior.
+
+While the translation is too small to move the points by more than noise, only pairs of known depth count: free depths
+would fit the noise, and the likelihood of the translation has no term against that.
 """
 
 from __future__ import annotations
@@ -32,6 +35,10 @@ _REFITS = 2
 _FIRST_GATE = 5.0  # thresholds, or two median residuals, within which a pair takes part in the first refinement
 _THRESHOLD_SIGMAS = 3.0  # the noise is taken for the threshold divided by this until it is measured
 _MEDIAN_OF_CHI2_2 = 1.386
+_WIDE = 5.0  # sigma of an inverse depth of which nothing is known, in medians of the known ones
+_CLEAR_SIGMAS = 5.0  # of the noise: by how much a translation must move a point of median depth for the others to speak
+_BEHIND_SIGMAS = 3.0  # a point is behind the camera if its inverse depth is this surely negative
+_TINY = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +46,8 @@ class Adjustment:
     """
     A motion (4, 4) with its 6x6 covariance over (x, y, z, rotation about the fixed axes of the reference).
 
-    ``depths`` (M,) are the inverse depths, prior and measurement fused; ``rms_px`` is the root mean square residual of
-    a pixel coordinate of the inliers.
+    ``depths`` (M,) are the inverse depths, prior and measurement fused, unknown still where the motion is too small to
+    tell; ``rms_px`` is the root mean square residual of a pixel coordinate of the inliers.
     """
 
     motion: Float64Array
@@ -86,6 +93,25 @@ class _Linear:
             self.belief[index],
         )
 
+    def depth_sigma(self, covariance: Float64Array) -> Float64Array:
+        """
+        (M,) standard deviations of the inverse depths, given the 6x6 covariance of the motion: what the motion leaves
+        open is added to what the pixels leave open.
+        """
+        strength = (self.by_depth**2).sum(axis=1) + self.belief
+        lever = np.einsum('nij,ni->nj', self.by_motion, self.by_depth) / strength[:, None]
+        return np.asarray(np.sqrt(1.0 / strength + np.einsum('ni,ij,nj->n', lever, covariance, lever)))
+
+    def is_sane(self, motion: Float64Array) -> BoolArray:
+        """
+        (M,) points before the camera, or so far that noise may put them behind, and not nearer than the camera moved.
+
+        A wrong pair whose depth is free may find an absurd one, and would pull the motion with a huge lever.
+        """
+        sigma = 1.0 / np.sqrt((self.by_depth**2).sum(axis=1) + self.belief)
+        is_near = self.value * float(np.linalg.norm(motion[:3, 3])) > 1.0
+        return np.asarray((self.value > -_BEHIND_SIGMAS * sigma) & ~is_near)
+
     @property
     def squared(self) -> Float64Array:
         return np.asarray((self.residuals**2).sum(axis=1) + self.pull**2)
@@ -95,28 +121,32 @@ def adjust(
     reference: Rays, current: Rays, prior: InverseDepths, starts: Sequence[Float64Array], threshold_px: float
 ) -> Adjustment:
     """
-    The most likely motion given M pairs and the prior of their inverse depths (finite sigmas).
+    The most likely motion given M pairs and the prior of their inverse depths, some with a finite sigma.
 
     :param starts: motions, one of them near the solution; the search begins at the one that explains the pairs best.
     :param threshold_px: pairs with a larger residual, the deviation from the prior included, are outliers.
     """
-    pairs = _Pairs(reference, current, prior, threshold_px / _THRESHOLD_SIGMAS)
+    is_informed = np.isfinite(prior.sigma)
+    pairs = _Pairs(reference, current, _proper(prior, is_informed), threshold_px / _THRESHOLD_SIGMAS)
     candidates = [(start, _linearise(pairs, start)) for start in starts]
     motion, linear = min(candidates, key=lambda candidate: cauchy_cost(candidate[1].squared))
     gate = max((_FIRST_GATE * _THRESHOLD_SIGMAS) ** 2, 4.0 * float(np.median(linear.squared)))
-    inlier = linear.squared < gate
+    inlier = (linear.squared < gate) & linear.is_sane(motion)
+    speaks = is_informed
     for _ in range(_REFITS):
-        minimum = minimise(_equations_of(pairs.take(inlier)), move, motion)
+        minimum = minimise(_equations_of(pairs.take(inlier & speaks)), move, motion)
         motion = minimum.state
         linear = _linearise(pairs, motion)
-        inlier = linear.squared * pairs.sigma_px**2 < 2.0 * threshold_px**2
-        pairs = replace(pairs, sigma_px=_measured_sigma(linear, inlier, pairs.sigma_px))
+        inlier = (linear.squared * pairs.sigma_px**2 < 2.0 * threshold_px**2) & linear.is_sane(motion)
+        pairs = replace(pairs, sigma_px=_measured_sigma(linear, inlier & is_informed, pairs.sigma_px))
+        speaks = is_informed | _is_far(pairs, motion, is_informed)
     linear = _linearise(pairs, motion)
+    covariance = _normal_equations(linear.take(inlier & speaks)).covariance
     return Adjustment(
         motion,
-        fixed_axes(motion, _normal_equations(linear.take(inlier)).covariance),
+        fixed_axes(motion, covariance),
         inlier,
-        InverseDepths(linear.value, 1.0 / np.sqrt((linear.by_depth**2).sum(axis=1) + linear.belief)),
+        InverseDepths(linear.value, linear.depth_sigma(covariance)).where(speaks),
         float(np.sqrt(np.mean(linear.squared[inlier]) * 0.5)) * pairs.sigma_px if inlier.any() else 0.0,
     )
 
@@ -137,6 +167,27 @@ def solve_pnp(reference: Rays, current: Rays, depths: InverseDepths, config: Ran
         return []
     rotation = rotation_from_vector(np.asarray(vector, np.float64).ravel())
     return [invert_transform(transform_from(rotation, np.asarray(translation, np.float64).ravel()))]
+
+
+def _proper(prior: InverseDepths, is_informed: BoolArray) -> InverseDepths:
+    """
+    The prior with a very wide one where nothing is known: it leaves the depth free and tells nothing of the scale.
+    """
+    median = float(np.median(prior.value[is_informed]))
+    return InverseDepths(
+        np.where(is_informed, prior.value, median), np.where(is_informed, prior.sigma, _WIDE * abs(median) + _TINY)
+    )
+
+
+def _is_far(pairs: _Pairs, motion: Float64Array, is_informed: BoolArray) -> bool:
+    """
+    Whether the translation moves the points by more than noise.
+
+    If it does not, a free depth would only fit noise, and the translation would grow to let it.
+    """
+    nearness = float(np.median(pairs.prior.value[is_informed]))
+    moved_px = float(np.linalg.norm(motion[:3, 3]) * nearness * np.median(pairs.current.px_per_unit))
+    return moved_px > _CLEAR_SIGMAS * pairs.sigma_px
 
 
 def _measured_sigma(linear: _Linear, inlier: BoolArray, sigma_px: float) -> float:

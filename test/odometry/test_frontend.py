@@ -131,6 +131,25 @@ def test_the_scale_survives_a_pure_rotation(player, corridor, pose, rng):
     assert abs(np.mean(lengths[16:]) / (0.5 * unit) - 1) < 0.03
 
 
+def test_a_rotation_away_from_all_known_points_ends_the_segment(player, new_scene, pose, rng):
+    directions = rng.normal(size=(6000, 3))
+    around = new_scene(directions / np.linalg.norm(directions, axis=1, keepdims=True) * rng.uniform(5, 9, (6000, 1)))
+    ahead = [pose((0.4 * k, 0, 0)) for k in range(4)]
+    turn = [ahead[-1] @ pose((0, 0, 0), (0, 0.08 * k, 0)) for k in range(1, 25)]
+    results = player.play(around, ahead + turn, rng, noise_px=0.3)
+    segments = [result.scale_segment for result in results]
+    assert segments[:8] == [0] * 8
+    assert segments[-1] == 1
+    assert segments == sorted(segments)
+    first = segments.index(1)
+    assert results[first].pose.model is PoseModel.ROTATION
+    np.testing.assert_array_equal(results[first].world_from_camera, np.eye(4))
+    for result, true in zip(results[first:], (ahead + turn)[first:], strict=True):
+        assert not result.world_from_camera[:3, 3].any()
+        turned = (ahead + turn)[first][:3, :3].T @ true[:3, :3]
+        assert np.degrees(rotation_angle(result.world_from_camera[:3, :3].T @ turned)) < 0.3
+
+
 @pytest.mark.parametrize('gap', [1, 4])
 def test_blank_images_in_between_do_not_break_the_chain(player, corridor, pose, rng, gap):
     truth = drive(pose, 14, step=0.3)
