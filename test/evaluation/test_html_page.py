@@ -172,5 +172,5 @@ def test_a_page_is_written_whole_and_replaces_the_old_one(tmp_path: Path) -> Non
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / 'file').write_text('', encoding='utf-8')
-    with pytest.raises(DataError, match='report[.]html: cannot be written'):
+    with pytest.raises(DataError, match=r'report\.html: cannot be written'):
         Page('page').write(tmp_path / 'file' / 'report.html')
