@@ -63,8 +63,8 @@ class DescriptorLossConfig:
 
     type: str = setting(
         'triplet',
-        'triplet (KP2D), contrastive, hinge (UnsuperPoint) or none',
-        choices=('triplet', 'contrastive', 'hinge', 'none'),
+        'triplet (KP2D), contrastive, infonce (all negatives at once), hinge (UnsuperPoint) or none',
+        choices=('triplet', 'contrastive', 'infonce', 'hinge', 'none'),
     )
     weight: float = setting(2.0, 'beta: weight of the descriptor loss', minimum=0)
     mining: str = setting(
@@ -79,6 +79,7 @@ class DescriptorLossConfig:
         'mean', 'over the points of an image: mean (public code) or sum (paper)', choices=_REDUCTIONS
     )
     contrastive_margin: float = setting(1.0, 'negatives are pushed this far away (contrastive)', minimum=0, maximum=2)
+    temperature: float = setting(0.07, 'similarities are divided by this (infonce)', minimum=1e-3, maximum=10)
     hinge_balance: float = setting(250.0, 'lambda_d: weight of corresponding pairs (hinge)', minimum=0)
     hinge_positive_margin: float = setting(
         1.0, 'm_p: similarity wanted of corresponding pairs (hinge)', minimum=-1, maximum=1

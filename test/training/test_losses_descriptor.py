@@ -27,6 +27,8 @@ SETTINGS = [
     {'mining': 'semi_hard'},
     {'type': 'contrastive', 'contrastive_margin': 1.3},
     {'type': 'contrastive', 'mining': 'semi_hard'},
+    {'type': 'infonce'},
+    {'type': 'infonce', 'temperature': 0.3, 'relax_shape': 'circle', 'relax_px': 10.0},
 ]
 
 
@@ -63,6 +65,12 @@ def oracle_image(anchor, positive, xy, visible, config):
     terms = []
     for i in points:
         candidates = [j for j in points if not is_near(xy[i], xy[j], config)]
+        if config.type == 'infonce':
+            forward = [float(anchor[i] @ positive[j]) for j in (i, *candidates)]
+            backward = [float(positive[i] @ anchor[j]) for j in (i, *candidates)]
+            shares = [np.exp(np.array(row) / config.temperature) for row in (forward, backward)]
+            terms.append(-np.mean([np.log(share[0] / share.sum()) for share in shares]))
+            continue
         n = oracle_negative(i, anchor, positive, candidates, config)
         to_positive = np.linalg.norm(anchor[i] - positive[i] + 1e-6)
         to_negative = None if n is None else np.linalg.norm(anchor[i] - positive[n] + 1e-6)
@@ -176,6 +184,15 @@ def test_triplet_by_hand():
     assert call(*batch, DescriptorLossConfig(reduction='sum')).loss.item() == pytest.approx(0.4)
 
 
+def test_infonce_by_hand():
+    # Each of 20 orthogonal points has its partner at similarity 1 and 19 negatives at 0.
+    descriptors = np.eye(20)
+    xy = np.stack([10.0 * np.arange(20), np.zeros(20)], axis=1)
+    batch = (descriptors[None], descriptors[None].copy(), xy[None], np.ones((1, 20), bool))
+    found = call(*batch, DescriptorLossConfig(type='infonce', temperature=0.5))
+    assert found.loss.item() == pytest.approx(np.log(1 + 19 * np.exp(-2.0)))
+
+
 def test_relaxation_field_is_a_box_or_a_circle():
     # Points 0 and 1 look the same and are (3, 3) apart: within the box of 4, outside the circle of 4.
     descriptors = np.eye(20)
@@ -191,7 +208,7 @@ def test_gradients_are_right(rng):
     anchor, positive, xy, visible = random_points(rng, count=21, batch=1, noise=2.0)
     leaves = [torch.from_numpy(part[..., :3].copy()).requires_grad_() for part in (anchor, positive)]
     fixed = torch.from_numpy(xy), torch.from_numpy(np.ones_like(visible))
-    for setting in ({'margin': 1.0}, {'type': 'contrastive'}):
+    for setting in ({'margin': 1.0}, {'type': 'contrastive'}, {'type': 'infonce', 'temperature': 0.5}):
         config = build(DescriptorLossConfig, setting)
         assert torch.autograd.gradcheck(lambda a, p, c=config: descriptor_loss(a, p, *fixed, c).loss, leaves)
 

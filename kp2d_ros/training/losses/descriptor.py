@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-Descriptor losses on N sampled points per image: triplet (KP2D, eq. 5), contrastive.
+Descriptor losses on N sampled points per image: triplet (KP2D, eq. 5), contrastive, InfoNCE, hinge.
 
 ``anchor`` (B, N, D) are unit descriptors of the source at its keypoints, ``positive`` (B, N, D) those of the target
 at the warped keypoints q_i. The negatives of an anchor are the positives of other points of the same image that lie
@@ -66,39 +66,64 @@ def descriptor_loss(
     anchor: Tensor, positive: Tensor, warped_xy: Tensor, visible: Tensor, config: DescriptorLossConfig
 ) -> DescriptorLoss:
     """
-    Mined triplet or contrastive loss; per image the mean over its visible points, then the mean over the batch.
+    Triplet, contrastive or InfoNCE loss; per image the mean over its visible points, then the mean over the batch.
 
     Images with fewer than 20 visible points contribute 0; a point without any negative contributes 0.
 
     :param visible: (B, N) bool, the set M.
     """
+    similarity = anchor @ positive.transpose(1, 2)
     with torch.no_grad():
-        similarity = anchor @ positive.transpose(1, 2)
-        positive_similarity = similarity.diagonal(dim1=1, dim2=2)
         excluded = excluded_negatives(warped_xy, visible, config)
-        if config.mining == 'hardest':
-            negative_index = hardest_negative(similarity, excluded)
-        else:
-            negative_index = semi_hard_negative(similarity, positive_similarity, excluded)
-        has_negative = ~excluded.all(dim=-1)
         own = torch.arange(similarity.shape[1], device=similarity.device)
         found = similarity.masked_fill(~visible.unsqueeze(1), -torch.inf).argmax(dim=-1) == own
         counts = visible.sum(dim=-1, keepdim=True)
         counted = visible & (counts >= _MINIMUM_POINTS)
         recall = global_sum((found & visible).float()) / global_sum(visible.float()).clamp(min=1.0)
+    if config.type == 'infonce':
+        terms = _infonce_terms(similarity, excluded, config.temperature)
+    else:
+        terms = _mined_terms(anchor, positive, similarity.detach(), excluded, config)
+    terms = torch.where(counted, terms, torch.zeros_like(terms))
+    if config.reduction == 'mean':
+        terms = terms / counts.clamp(min=1)
+    return DescriptorLoss(batch_mean(terms.sum(dim=-1)), recall)
+
+
+def _mined_terms(
+    anchor: Tensor, positive: Tensor, similarity: Tensor, excluded: Tensor, config: DescriptorLossConfig
+) -> Tensor:
+    """
+    (B, N) triplet or contrastive loss of each point with its one mined negative.
+    """
+    if config.mining == 'hardest':
+        negative_index = hardest_negative(similarity, excluded)
+    else:
+        negative_index = semi_hard_negative(similarity, similarity.diagonal(dim1=1, dim2=2), excluded)
+    has_negative = ~excluded.all(dim=-1)
     negative = positive.gather(1, negative_index.unsqueeze(-1).expand_as(positive))
     positive_distance = safe_norm(anchor - positive + _PAIRWISE_EPSILON)
     negative_distance = safe_norm(anchor - negative + _PAIRWISE_EPSILON)
     if config.type == 'triplet':
         terms = (positive_distance - negative_distance + config.margin).clamp(min=0.0)
-        terms = torch.where(has_negative, terms, torch.zeros_like(terms))
-    else:  # contrastive (Hadsell et al., 2006) on each positive and its mined negative
-        push = (config.contrastive_margin - negative_distance).clamp(min=0.0).square()
-        terms = positive_distance.square() + torch.where(has_negative, push, torch.zeros_like(push))
-    terms = torch.where(counted, terms, torch.zeros_like(terms))
-    if config.reduction == 'mean':
-        terms = terms / counts.clamp(min=1)
-    return DescriptorLoss(batch_mean(terms.sum(dim=-1)), recall)
+        return torch.where(has_negative, terms, torch.zeros_like(terms))
+    # Contrastive (Hadsell et al., 2006) on each positive and its mined negative.
+    push = (config.contrastive_margin - negative_distance).clamp(min=0.0).square()
+    return positive_distance.square() + torch.where(has_negative, push, torch.zeros_like(push))
+
+
+def _infonce_terms(similarity: Tensor, excluded: Tensor, temperature: float) -> Tensor:
+    """
+    (B, N) cross entropy of each point with its partner among its partner and all negatives (van den Oord et al., 2018).
+
+    The mean of both directions: the partner of an anchor among the positives, and of a positive among the anchors.
+    """
+    logits = similarity / temperature
+    own = torch.eye(logits.shape[-1], dtype=torch.bool, device=logits.device)
+    forward = logits.masked_fill(excluded & ~own, -torch.inf)
+    backward = logits.transpose(1, 2).masked_fill(excluded & ~own, -torch.inf)  # the relaxation field is symmetric
+    positive = logits.diagonal(dim1=1, dim2=2)
+    return 0.5 * (forward.logsumexp(dim=-1) + backward.logsumexp(dim=-1)) - positive
 
 
 def hinge_descriptor_loss(
