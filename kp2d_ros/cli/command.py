@@ -3,8 +3,8 @@
 """
 What every command does around its own work: parse, call, and turn an error into one line.
 
-A module of a command offers ``SUMMARY``, ``add_arguments(parser)``, ``run(args) -> int`` and
-``main(argv=None) -> int``.
+A module of a command offers ``SUMMARY``, ``add_arguments(parser)``, ``run(args) -> int``, and
+``main = partial(run_command, NAME, SUMMARY, add_arguments, run)``, called with the arguments or without.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def run_command(
     argv: Sequence[str] | None = None,
 ) -> int:
     """
-    Build the parser of one command, parse, and run it: the whole ``main`` of its module.
+    Build the parser of one command, parse, and run it; gives the exit status.
 
     :param argv: the arguments without the program's name; None takes those of the process.
     :raises SystemExit: from argparse, after ``--help`` or for arguments that do not parse.

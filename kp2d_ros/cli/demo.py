@@ -12,8 +12,9 @@ import argparse
 import json
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -209,12 +210,7 @@ def _print_transport(result: Mapping[str, Any], seconds: float) -> None:
     print(f'  took        {seconds:.0f} s')
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """
-    The exit status of ``kp2d demo``.
-    """
-    return run_command('kp2d demo', SUMMARY, add_arguments, run, argv)
-
+main = partial(run_command, 'kp2d demo', SUMMARY, add_arguments, run)
 
 if __name__ == '__main__':
     raise SystemExit(main())

@@ -7,19 +7,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-import cv2
-import numpy as np
-
 from kp2d_ros.cli.command import run_command
-from kp2d_ros.core.errors import ConfigError, DataError
+from kp2d_ros.core.errors import ConfigError
 from kp2d_ros.core.settings import build, flatten, merge, parse_overrides
 from kp2d_ros.datasets.contact_sheet import draw_contact_sheet
 from kp2d_ros.datasets.pair_loading import epoch_order
 from kp2d_ros.datasets.pairs import PAIR_PRESETS, PairConfig, PairMaker
 from kp2d_ros.datasets.photos import open_photos
+from kp2d_ros.evaluation.picture_files import write_picture
 
 SUMMARY = 'draw a contact sheet of training pairs with their correspondences'
 
@@ -57,34 +55,16 @@ def run(args: argparse.Namespace) -> int:
     indices = epoch_order(photos, args.seed, args.epoch)[: args.count]
     names = photos.take(indices % len(photos)).names
     labels = [f'{index}: {Path(name).name}' for index, name in zip(indices.tolist(), names, strict=True)]
-    _write(args.out, draw_contact_sheet(maker.make(indices, args.epoch), labels))
+    write_picture(args.out, draw_contact_sheet(maker.make(indices, args.epoch), labels))
     print(f'{len(indices)} pairs of {len(photos)} photographs ({photos.skipped}): {args.out}')
     return 0
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """
-    The exit status of the command.
-    """
-    return run_command('kp2d pairs', SUMMARY, add_arguments, run, argv)
+main = partial(run_command, 'kp2d pairs', SUMMARY, add_arguments, run)
 
 
 def _scalar(value: object) -> object:
     return str(list(value)).replace(' ', '') if isinstance(value, tuple) else value
-
-
-def _write(path: Path, picture: np.ndarray) -> None:
-    try:
-        encodable, content = cv2.imencode(path.suffix or '.png', cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-    except cv2.error:
-        encodable = False
-    if not encodable:
-        raise DataError(f'{path}: cannot write pictures of this kind, expected a name that ends in .png or .jpg')
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content.tobytes())
-    except OSError as error:
-        raise DataError(f'{path}: cannot be written: {error.strerror}') from error
 
 
 if __name__ == '__main__':

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from kp2d_ros.cli.command import run_command
@@ -68,12 +68,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """
-    The exit status of ``kp2d replay``.
-    """
-    return run_command('kp2d replay', SUMMARY, add_arguments, run, argv)
-
+main = partial(run_command, 'kp2d replay', SUMMARY, add_arguments, run)
 
 if __name__ == '__main__':
     raise SystemExit(main())

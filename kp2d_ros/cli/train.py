@@ -11,9 +11,10 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -188,12 +189,7 @@ def _scalar(value: object) -> object:
     return str(list(value)).replace(' ', '') if isinstance(value, tuple) else value
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """
-    The exit status of ``kp2d train``.
-    """
-    return run_command('kp2d train', SUMMARY, add_arguments, run, argv)
-
+main = partial(run_command, 'kp2d train', SUMMARY, add_arguments, run)
 
 if __name__ == '__main__':
     raise SystemExit(main())
