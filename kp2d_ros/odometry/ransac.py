@@ -12,8 +12,6 @@ import cv2
 
 from kp2d_ros.core.settings import setting, validate
 
-_SEED = 1
-
 
 @dataclass(frozen=True, slots=True)
 class RansacConfig:
@@ -37,6 +35,9 @@ class RansacConfig:
     min_inlier_share: float = setting(
         0.25, 'a smaller share of matches that agree gives no pose', minimum=0.0, maximum=1.0, runtime=True
     )
+    seed: int = setting(
+        1, 'of the random samples: another one gives another run', minimum=0, maximum=2**31 - 1, runtime=True
+    )
 
     def __post_init__(self) -> None:
         validate(self)
@@ -44,8 +45,8 @@ class RansacConfig:
 
 def usac_params(config: RansacConfig, px_per_unit: float) -> cv2.UsacParams:
     """
-    Parameters for points on the plane z = 1, where ``px_per_unit`` pixels are one unit. The same input gives the same
-    output, whatever the number of threads.
+    Parameters for points on the plane z = 1, where ``px_per_unit`` pixels are one unit. The same input and
+    seed give the same output, whatever the number of threads.
     """
     params = cv2.UsacParams()
     params.confidence = config.confidence
@@ -53,7 +54,7 @@ def usac_params(config: RansacConfig, px_per_unit: float) -> cv2.UsacParams:
     params.loIterations = 5
     params.loMethod = cv2.LOCAL_OPTIM_INNER_LO
     params.maxIterations = config.max_iterations
-    params.randomGeneratorState = _SEED
+    params.randomGeneratorState = config.seed
     params.sampler = cv2.SAMPLING_UNIFORM
     params.score = cv2.SCORE_METHOD_MSAC
     params.threshold = config.threshold_px / px_per_unit
