@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kp2d_ros.core.records import Keypoints
+from kp2d_ros.core.records import Float64Array, Keypoints
 from kp2d_ros.evaluation.descriptor import matching_recall, matching_score
-from kp2d_ros.evaluation.detector import Float64Array, Size, score_detector
+from kp2d_ros.evaluation.detector import score_detector
+from kp2d_ros.evaluation.keypoint_pair import KeypointPair, Size
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +40,14 @@ def score_keypoints(
     """
     The figures of one pair of images of the same size, with 300 points and 3 pixels as in KP2D's protocol.
     """
-    detector = score_detector(source, target, target_from_source, size)
+    pair = KeypointPair(source, target, target_from_source, size)
+    detector = score_detector(pair)
     return KeypointScores(
         repeatability=max(detector.repeatability, 0.0),  # the public code averages -1 in where there are no points
         one_to_one=detector.one_to_one,
-        localisation_px=detector.localisation_px,
-        matching_score=matching_score(source, target, target_from_source, size),
-        recall=matching_recall(source, target, target_from_source, size),
+        localisation_px=float('nan') if detector.is_empty else detector.localisation_px,
+        matching_score=matching_score(pair),
+        recall=matching_recall(pair),
     )
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from kp2d_ros.core.records import Keypoints
-from kp2d_ros.evaluation.descriptor import best_keypoints, matching_recall, matching_score, nearest_descriptor
+from kp2d_ros.evaluation.descriptor import match_errors, matching_accuracy, matching_recall, matching_score
+from kp2d_ros.evaluation.keypoint_pair import KeypointPair, best_keypoints, nearest_descriptor
 
 SIZE = (80, 60)
 SHIFT = np.array([[1.0, 0, 10], [0, 1, 5], [0, 0, 1]])
@@ -64,7 +65,7 @@ def test_matching_score_equals_the_loops(rng):
     expected = (
         oracle_one_way(first, second, np.linalg.inv(SHIFT)) + oracle_one_way(second, first, SHIFT)
     ) / 2
-    assert matching_score(source, target, SHIFT, SIZE, count=20) == pytest.approx(expected)
+    assert matching_score(KeypointPair(source, target, SHIFT, SIZE, count=20)) == pytest.approx(expected)
     assert 0.2 < expected < 1
 
 
@@ -78,7 +79,7 @@ def test_recall_equals_the_loops(rng):
         j = slow_nearest(source.descriptors[i], best.descriptors)
         back = seen[slow_nearest(best.descriptors[j], source.descriptors[seen])]
         right += back == i and np.linalg.norm(warped[i] - best.xy[j]) <= 3
-    assert matching_recall(source, target, SHIFT, SIZE, count=15) == pytest.approx(right / len(seen))
+    assert matching_recall(KeypointPair(source, target, SHIFT, SIZE, count=15)) == pytest.approx(right / len(seen))
     assert 0 < right < len(seen)
 
 
@@ -86,21 +87,21 @@ def test_recall_by_hand():
     # Of three source points one is not seen by the target; of the other two one has no partner there.
     source = make_keypoints([(20, 20), (40, 20), (75, 20)], np.eye(3))
     target = make_keypoints([(30, 25), (60, 50)], [[1, 0, 0], [0, 0.1, 1]])
-    assert matching_recall(source, target, SHIFT, SIZE) == 0.5
+    assert matching_recall(KeypointPair(source, target, SHIFT, SIZE)) == 0.5
     moved = make_keypoints([(30, 29), (60, 50)], target.descriptors)  # four pixels off
-    assert matching_recall(source, moved, SHIFT, SIZE) == 0.0
+    assert matching_recall(KeypointPair(source, moved, SHIFT, SIZE)) == 0.0
     # The only right neighbour is taken away by a point that looks more like it: not mutual.
     rival = make_keypoints([(20, 20), (50, 40)], [[0.9, 0.1, 0], [1, 0, 0]])
-    assert matching_recall(rival, make_keypoints([(30, 25)], [[1, 0, 0]]), SHIFT, SIZE) == 0.0
+    assert matching_recall(KeypointPair(rival, make_keypoints([(30, 25)], [[1, 0, 0]]), SHIFT, SIZE)) == 0.0
 
 
 def test_without_points_everything_is_zero(rng):
     some, nothing = random_keypoints(rng, 5), make_keypoints([], np.zeros((0, 6)))
     for source, target in ((some, nothing), (nothing, some), (nothing, nothing)):
-        assert matching_score(source, target, SHIFT, SIZE) == 0.0
-        assert matching_recall(source, target, SHIFT, SIZE) == 0.0
+        assert matching_score(KeypointPair(source, target, SHIFT, SIZE)) == 0.0
+        assert matching_recall(KeypointPair(source, target, SHIFT, SIZE)) == 0.0
     out_of_view = np.array([[1.0, 0, 500], [0, 1, 0], [0, 0, 1]])
-    assert matching_recall(some, some, out_of_view, SIZE) == 0.0
+    assert matching_recall(KeypointPair(some, some, out_of_view, SIZE)) == 0.0
 
 
 def test_binary_descriptors_are_compared_bit_by_bit():
@@ -108,3 +109,29 @@ def test_binary_descriptors_are_compared_bit_by_bit():
     queries = Keypoints(xy, scores, np.array([[0b00000001], [0b11110000]], np.uint8))
     candidates = Keypoints(xy, scores, np.array([[0b11111000], [0b10000000]], np.uint8))
     assert nearest_descriptor(queries, candidates).tolist() == [1, 0]
+
+
+def test_accuracy_of_mutual_matches_by_hand():
+    # Three mutual pairs, 0, 2 and 20 pixels off; the fourth source point finds a target point that prefers another.
+    source = make_keypoints([(20, 20), (40, 20), (10, 10), (50, 30)], [*np.eye(3), [0.9, 0.4, 0]])
+    target = make_keypoints([(30, 25), (52, 25), (40, 15)], np.eye(3))
+    errors = match_errors(KeypointPair(source, target, SHIFT, SIZE))
+    assert errors.tolist() == pytest.approx([0, 2, 20])
+    assert matching_accuracy(errors, (0, 1.9, 2, 30)) == pytest.approx((1 / 3, 1 / 3, 2 / 3, 1))
+    nothing = match_errors(KeypointPair(source, make_keypoints([], np.zeros((0, 3))), SHIFT, SIZE))
+    assert matching_accuracy(nothing, (1, 3)) == (0.0, 0.0)
+
+
+def test_a_match_whose_place_is_at_infinity_is_infinitely_wrong():
+    horizon = np.array([[1.0, 0, 0], [0, 1, 0], [1 / 20, 0, -1]])
+    source = make_keypoints([(20, 5)], [[1, 0]])
+    assert match_errors(KeypointPair(source, source, horizon, SIZE)).tolist() == [np.inf]
+
+
+def test_the_papers_variant_looks_at_the_common_view_first():
+    # The better source point is not seen by the target and takes the only place, unless what is not seen is left out.
+    source = make_keypoints([(75, 20), (20, 20)], np.eye(2), [1.0, 0.5])
+    target = make_keypoints([(30, 25)], [[0, 1]])
+    pair = KeypointPair(source, target, SHIFT, SIZE, count=1)
+    assert matching_score(pair) == 0.0
+    assert matching_score(pair.in_common_view()) == 1.0

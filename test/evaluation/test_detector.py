@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from kp2d_ros.core.records import Keypoints
-from kp2d_ros.evaluation.detector import inside, score_detector, warp
+from kp2d_ros.evaluation.detector import score_detector
+from kp2d_ros.evaluation.keypoint_pair import KeypointPair, inside, warp
 
 SIZE = (80, 60)
 SHIFT = np.array([[1.0, 0, 10], [0, 1, 5], [0, 0, 1]])
@@ -62,7 +63,7 @@ def test_equals_the_loops_on_random_points(rng, count):
     homography = np.array([[0.95, 0.05, 3.0], [-0.04, 1.02, -2.0], [2e-4, -1e-4, 1.0]])
     source = make_keypoints(rng.uniform(0, SIZE, (40, 2)), rng.permutation(40) / 40)
     target = make_keypoints(rng.uniform(0, SIZE, (50, 2)), rng.permutation(50) / 50)
-    found = score_detector(source, target, homography, SIZE, count=count)
+    found = score_detector(KeypointPair(source, target, homography, SIZE, count=count))
     expected = oracle(source, target, homography, count)
     assert (found.repeatability, found.localisation_px, found.one_to_one) == pytest.approx(expected, abs=1e-5)
     assert max(found.source_count, found.target_count) <= count
@@ -72,7 +73,7 @@ def test_by_hand():
     # The shift moves (75, 20) out of the target; (20, 20) meets (30, 25) exactly, (40, 20) meets (50, 28) at 3 pixels.
     source = make_keypoints([(20, 20), (40, 20), (75, 20)])
     target = make_keypoints([(30, 25), (50, 28), (52, 48)])
-    found = score_detector(source, target, SHIFT, SIZE)
+    found = score_detector(KeypointPair(source, target, SHIFT, SIZE))
     assert (found.source_count, found.target_count) == (2, 3)
     assert found.repeatability == pytest.approx(4 / 5)
     assert found.localisation_px == pytest.approx((0 + 3 + 0 + 3) / 4)
@@ -81,23 +82,24 @@ def test_by_hand():
 
 def test_clusters_gain_repeatability_but_nothing_one_to_one():
     source, target = make_keypoints([(20, 20)] * 5), make_keypoints([(30, 25)])
-    found = score_detector(source, target, SHIFT, SIZE)
+    found = score_detector(KeypointPair(source, target, SHIFT, SIZE))
     assert found.repeatability == 1.0
     assert found.one_to_one == pytest.approx(2 / 6)
 
 
 def test_best_points_are_taken_after_the_common_view():
     source = make_keypoints([(75, 20), (20, 20)], [1.0, 0.1])  # the better one is not seen by the target
-    found = score_detector(source, make_keypoints([(30, 25)]), SHIFT, SIZE, count=1)
+    found = score_detector(KeypointPair(source, make_keypoints([(30, 25)]), SHIFT, SIZE, count=1))
     assert found.repeatability == 1.0 and found.source_count == 1
 
 
 def test_no_points_in_common_view():
     nothing, some = make_keypoints([]), make_keypoints([(30, 25)])
-    assert score_detector(nothing, nothing, SHIFT, SIZE).repeatability == -1.0
-    one_sided = score_detector(nothing, some, SHIFT, SIZE)
+    empty = score_detector(KeypointPair(nothing, nothing, SHIFT, SIZE))
+    assert empty.is_empty and empty.repeatability == empty.localisation_px == -1.0 and np.isnan(empty.one_to_one)
+    one_sided = score_detector(KeypointPair(nothing, some, SHIFT, SIZE))
     assert one_sided.repeatability == 0.0 and np.isnan(one_sided.localisation_px)
-    far = score_detector(make_keypoints([(20, 20)]), make_keypoints([(70, 50)]), SHIFT, SIZE)
+    far = score_detector(KeypointPair(make_keypoints([(20, 20)]), make_keypoints([(70, 50)]), SHIFT, SIZE))
     assert far.repeatability == 0.0 and np.isnan(far.localisation_px) and far.one_to_one == 0.0
 
 
