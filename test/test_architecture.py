@@ -36,7 +36,7 @@ LEVELS = {
 LIBRARIES = {
     'numpy': ('',),
     'yaml': ('core/settings.py',),
-    'cv2': ('datasets/', 'odometry/', 'inference/', 'evaluation/', 'ros/', 'cli/'),
+    'cv2': ('datasets/', 'odometry/', 'inference/', 'evaluation/', 'ros/'),
     'torch': (
         'networks/',
         'training/',

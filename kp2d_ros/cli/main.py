@@ -35,6 +35,7 @@ COMMANDS = {
     'demo': Command('kp2d_ros.cli.demo', 'simulate, play over DDS, record and score; needs ROS 2', 'all'),
     'train': Command('kp2d_ros.cli.train', 'train a keypoint network on photographs or bags', 'torch'),
     'pairs': Command('kp2d_ros.cli.pairs', 'draw a contact sheet of training pairs', 'torch'),
+    'draw': Command('kp2d_ros.cli.draw', 'draw keypoints, scores, matches and tracks on your own images', 'bags'),
     'export': Command('kp2d_ros.cli.export', 'export a network to ONNX and compare the outputs', 'export'),
 }
 

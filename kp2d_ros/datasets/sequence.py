@@ -21,6 +21,7 @@ from kp2d_ros.datasets.image_files import ImageFileSequence
 from kp2d_ros.datasets.image_folder import is_image_folder, open_image_folder
 from kp2d_ros.datasets.kitti import is_kitti, open_kitti
 from kp2d_ros.datasets.tum import is_tum, open_tum
+from kp2d_ros.datasets.video_file import VIDEO_SUFFIXES, VideoSequence, open_video
 
 if TYPE_CHECKING:
     from kp2d_ros.datasets.bags import BagSequence
@@ -84,7 +85,8 @@ def open_sequence(
     calibration: Path | None = None,
 ) -> SequenceReader:
     """
-    Open a recorded sequence: a bag of ROS 2 (mcap, sqlite3) or ROS 1, or a folder of KITTI, EuRoC, TUM or images.
+    Open a recorded sequence: a bag of ROS 2 (mcap, sqlite3) or ROS 1, a folder of KITTI, EuRoC, TUM or images, or a
+    video file.
 
     :param image_topic: which images of a bag; None: the only ones.
     :param camera_info_topic: their calibration; None: ``camera_info`` beside the image topic.
@@ -94,9 +96,11 @@ def open_sequence(
     :raises DataError: naming everything that was looked for, if nothing of it lies at the path.
     """
     path = Path(path)
-    sequence: ImageFileSequence | BagSequence
+    sequence: ImageFileSequence | BagSequence | VideoSequence
     bag = find_bag(path)
-    if bag is not None:
+    if path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES:
+        sequence = open_video(path)
+    elif bag is not None:
         sequence = _open_bag(bag, image_topic, camera_info_topic, ground_truth_topic)
     else:
         sequence = _open_folder(path, camera)
@@ -139,5 +143,5 @@ def _open_folder(path: Path, camera: int | None) -> ImageFileSequence:
     kinds = ', '.join(kind for kind, _, _ in _FOLDERS)
     raise DataError(
         f'{path}: found nothing to read, looked for a bag (metadata.yaml, or one file of '
-        f'{", ".join(sorted(BAG_SUFFIXES))}), {kinds}'
+        f'{", ".join(sorted(BAG_SUFFIXES))}), {kinds}, a video ({", ".join(sorted(VIDEO_SUFFIXES))})'
     )

@@ -17,8 +17,17 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
     The source, and which part of it.
     """
     parser.add_argument(
-        'source', type=Path, help='bag (rosbag2 mcap or sqlite3, ROS 1), or folder of KITTI, EuRoC, TUM RGB-D or images'
+        'source',
+        type=Path,
+        help='bag (rosbag2 mcap or sqlite3, ROS 1), folder of KITTI, EuRoC, TUM RGB-D or images, or video',
     )
+    add_reading_options(parser)
+
+
+def add_reading_options(parser: argparse.ArgumentParser) -> None:
+    """
+    Which part of a source, for a command that names the source itself (as ``source``, a path).
+    """
     group = parser.add_argument_group('what to read')
     group.add_argument('--image-topic', metavar='TOPIC', help='images of a bag; default: the only ones')
     group.add_argument('--camera-info-topic', metavar='TOPIC', help='default: camera_info beside the images')

@@ -17,15 +17,15 @@ from kp2d_ros.core.records import FrontendResult, ImageArray, TrackingState
 from kp2d_ros.core.settings import setting, validate
 
 # RGB; the states as on a traffic light, tracks from new (blue) over a few frames (green) to old (yellow).
-_STATE_COLORS = {
+STATE_COLORS = {
     TrackingState.INITIALISING: (160, 160, 160),
     TrackingState.OK: (40, 180, 60),
     TrackingState.DEGRADED: (235, 150, 0),
     TrackingState.LOST: (220, 40, 40),
     TrackingState.STATIONARY: (60, 130, 230),
 }
-_AGE_COLORS = np.array([(70, 110, 255), (40, 200, 220), (60, 220, 90), (170, 230, 40), (255, 220, 0)], np.float64)
-_OUTLIER_COLOR = (220, 40, 40)
+AGE_COLORS = np.array([(70, 110, 255), (40, 200, 220), (60, 220, 90), (170, 230, 40), (255, 220, 0)], np.float64)
+OUTLIER_COLOR = (220, 40, 40)
 _SUBPIXEL_BITS = 4
 _LINE_HEIGHT = 0.045  # of the image's height
 
@@ -87,9 +87,9 @@ def _to_fixed_point(xy: npt.NDArray[np.floating], scale: float) -> npt.NDArray[n
 
 def _draw_keypoints(picture: ImageArray, result: FrontendResult, scale: float, old_age: int) -> None:
     radius = max(3, round(max(picture.shape[:2]) / 320)) << _SUBPIXEL_BITS
-    position = np.minimum(result.track_ages / old_age, 1.0) * (len(_AGE_COLORS) - 1)
-    steps = np.arange(len(_AGE_COLORS))
-    colors = np.stack([np.interp(position, steps, channel) for channel in _AGE_COLORS.T], axis=-1)
+    position = np.minimum(result.track_ages / old_age, 1.0) * (len(AGE_COLORS) - 1)
+    steps = np.arange(len(AGE_COLORS))
+    colors = np.stack([np.interp(position, steps, channel) for channel in AGE_COLORS.T], axis=-1)
     points = _to_fixed_point(result.keypoints.xy, scale)
     for center, color in zip(points.tolist(), colors.tolist(), strict=True):
         cv2.circle(picture, center, radius, color, 1, cv2.LINE_AA, _SUBPIXEL_BITS)
@@ -99,8 +99,8 @@ def _draw_matches(picture: ImageArray, result: FrontendResult, scale: float) -> 
     ends = np.stack([_to_fixed_point(xy, scale) for xy in (result.reference_xy, result.current_xy)], axis=1)
     judged = result.pose is not None and result.pose.inlier_count > 0
     good = result.inlier if judged else np.ones(len(ends), bool)
-    color = _STATE_COLORS[result.state]
-    for chosen, line_color in ((~good, _OUTLIER_COLOR), (good, color)):
+    color = STATE_COLORS[result.state]
+    for chosen, line_color in ((~good, OUTLIER_COLOR), (good, color)):
         cv2.polylines(picture, list(ends[chosen]), False, line_color, 1, cv2.LINE_AA, _SUBPIXEL_BITS)
 
 
@@ -117,5 +117,5 @@ def _write(picture: ImageArray, result: FrontendResult) -> None:
     band //= 3
     for row, line in enumerate(lines):
         origin = (height // 2, round((row + 1.1) * height))
-        color = _STATE_COLORS[result.state] if row == 0 else (255, 255, 255)
+        color = STATE_COLORS[result.state] if row == 0 else (255, 255, 255)
         cv2.putText(picture, line, origin, cv2.FONT_HERSHEY_SIMPLEX, height / 32.0, color, 1, cv2.LINE_AA)

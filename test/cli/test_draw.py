@@ -1,0 +1,86 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+``kp2d draw`` from images to pictures.
+"""
+
+import cv2
+import numpy as np
+import pytest
+
+from kp2d_ros.cli.draw import main
+
+
+@pytest.fixture
+def images(tmp_path):
+    """
+    Five views of one texture, each shifted by 4 pixels.
+    """
+    noise = np.random.default_rng(3).integers(0, 256, (120, 180, 3), np.uint8)
+    texture = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 2.0), None, 0, 255, cv2.NORM_MINMAX)
+    folder = tmp_path / 'views'
+    folder.mkdir()
+    for i in range(5):
+        cv2.imwrite(str(folder / f'{i}.png'), texture[:, 4 * i : 4 * i + 160])
+    return folder
+
+
+def test_an_image_becomes_a_picture_twice_its_size_with_a_caption(images, tmp_path, capsys):
+    out = tmp_path / 'new' / 'picture.jpg'
+    assert main([str(images / '0.png'), '--method', 'orb', '--out', str(out)]) == 0
+    height, width = cv2.imread(str(out)).shape[:2]
+    assert width == 320 and 240 < height < 340
+    assert str(out) in capsys.readouterr().out
+
+
+def test_the_scores_of_a_network_stand_beside_its_keypoints(images, tmp_path):
+    pytest.importorskip('torch')
+    assert main([str(images / '0.png'), '--method', 'untrained:compact-n', '--out', str(tmp_path)]) == 0
+    assert cv2.imread(str(tmp_path / '0.png')).shape[1] == 2 * 320
+
+
+def test_a_pair_is_matched_as_the_frontend_does(images, tmp_path, capsys):
+    command = [str(images / '0.png'), str(images / '1.png'), '--out', str(tmp_path), '--ransac', 'homography']
+    assert main(command) == 0
+    strict = capsys.readouterr().out
+    assert main([*command, 'matching.ratio=0.0']) == 0
+    assert '0_1.png: ' in strict and ' agree with one homography' in strict
+    assert ', 0 matches, 0 agree' in capsys.readouterr().out
+
+
+def test_every_second_frame_of_a_folder_is_drawn(images, tmp_path, capsys):
+    out = tmp_path / 'tracks'
+    assert main([str(images), '--out', str(out), '--every', '2', '--quiet']) == 0
+    assert sorted(path.name for path in out.iterdir()) == [f'frame_00000{i}.jpg' for i in (0, 2, 4)]
+    assert '3 pictures' in capsys.readouterr().out
+
+
+def test_a_video_becomes_a_video(images, tmp_path):
+    first, second = tmp_path / 'first.avi', tmp_path / 'second.mp4'
+    assert main([str(images), '--out', str(first), '--max-frames', '3', '--quiet']) == 0
+    assert main([str(first), '--out', str(second), '--alone', '--method', 'orb', '--quiet']) == 0
+    assert cv2.VideoCapture(str(second)).get(cv2.CAP_PROP_FRAME_COUNT) == 3
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['0.png', '--method', 'sfit'], "--method: found 'sfit', expected sift, orb, the path of a checkpoint"),
+        (['0.png', '--method', 'untrained:compact-z'], "found 'compact-z', which is neither a file nor one of"),
+        (['0.png', 'matching.ration=0.8'], 'did you mean matching.ratio?'),
+        (['nowhere.png'], 'nowhere.png'),
+        (['nowhere'], 'nowhere: does not exist'),
+        (['0.png', '.'], 'is not an image file; expected two images, or one bag, video or folder'),
+        (['0.png', '1.png', '2.png'], 'found 3 paths, expected one, or two images'),
+        (['0.png', '--out', 'a.mp4'], 'found the name of a video for one picture'),
+        (['0.png', '--out', 'a.docx'], 'expected a name that ends in .png or .jpg'),
+        (['.', '--out', 'a.png'], 'found the name of one picture for many'),
+        (['.', '--every', '0'], 'expected --every 1 or more'),
+    ],
+)
+def test_refuses_in_one_line(images, monkeypatch, capsys, arguments, message):
+    pytest.importorskip('torch')
+    monkeypatch.chdir(images)
+    assert main(['--quiet', *(arguments if '--out' in arguments else [*arguments, '--out', 'out'])]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith('error: ') and message in error and error.count('\n') == 1
