@@ -22,6 +22,24 @@ MIN_BASELINE = 1e-3  # metres; the direction of a shorter true motion is not ask
 
 
 @dataclass(frozen=True, slots=True)
+class PairError:
+    """
+    The relative pose of one frame against the truth, in degrees; NaN where it cannot be told.
+
+    ``rotation_deg`` is the angle of the rotation that is left over, NaN without estimate or truth. ``direction_deg`` is
+    the angle between the estimated and the true direction of motion, NaN also where one of them did not move.
+    ``pose_deg`` is the larger one of both: the rotation alone where the truth did not move by ``MIN_BASELINE``;
+    infinite where there is no estimate, or one that stands still while the truth moves; NaN without truth.
+    """
+
+    seq: int
+    stamp_ns: int
+    rotation_deg: float
+    direction_deg: float
+    pose_deg: float
+
+
+@dataclass(frozen=True, slots=True)
 class PairScore:
     """
     How good the relative poses are, and how often there was none.
@@ -44,24 +62,41 @@ def score_pairs(frames: Sequence[FrameRecord], truth: Trajectory | None) -> Pair
     """
     Compare every estimated relative pose with the ground truth; without truth only what needs none is filled in.
     """
-    estimated = [(frame.stamp_ns, frame.pose) for frame in frames if frame.pose is not None and frame.has_estimate]
-    rotation_deg: list[float] = []
-    direction_deg: list[float] = []
-    if truth is not None and len(truth):
-        for stamp_ns, pose in estimated:
-            true_motion = _true_motion(truth, pose.reference_stamp_ns, stamp_ns)
-            rotation_deg.append(_rotation_error_deg(pose, true_motion))
-            direction_deg.append(_direction_error_deg(pose, true_motion))
+    errors = pair_errors(frames, truth)
+    estimated = [frame.pose for frame in frames if frame.pose is not None and frame.has_estimate]
     runs = list(lost_runs(frames))
     ended = sum(run[-1] is not frames[-1] for run in runs)
     return PairScore(
-        rotation_deg=Spread.of(rotation_deg),
-        direction_deg=Spread.of(direction_deg),
-        inlier_ratio=Spread.of(pose.inlier_count / pose.match_count for _, pose in estimated if pose.match_count),
+        rotation_deg=Spread.of(error.rotation_deg for error in errors),
+        direction_deg=Spread.of(error.direction_deg for error in errors),
+        inlier_ratio=Spread.of(pose.inlier_count / pose.match_count for pose in estimated if pose.match_count),
         lost=sum(frame.state is TrackingState.LOST for frame in frames),
         recoveries=ended,
         longest_lost=max((len(run) for run in runs), default=0),
     )
+
+
+def pair_errors(frames: Sequence[FrameRecord], truth: Trajectory | None) -> list[PairError]:
+    """
+    The errors of every frame that is compared with an earlier one, in the order of the frames.
+    """
+    return [_pair_error(frame, frame.pose, truth) for frame in frames if frame.pose is not None]
+
+
+def _pair_error(frame: FrameRecord, pose: RelativePose, truth: Trajectory | None) -> PairError:
+    true_motion = np.full((4, 4), np.nan)
+    if truth is not None and len(truth):
+        true_motion = _true_motion(truth, pose.reference_stamp_ns, frame.stamp_ns)
+    if not np.isfinite(true_motion).all():
+        return PairError(frame.seq, frame.stamp_ns, *[float('nan')] * 3)
+    if not frame.has_estimate:
+        return PairError(frame.seq, frame.stamp_ns, float('nan'), float('nan'), float('inf'))
+    rotation_deg = _rotation_error_deg(pose, true_motion)
+    direction_deg = _direction_error_deg(pose, true_motion)
+    pose_deg = max(rotation_deg, direction_deg)
+    if not np.isfinite(direction_deg):
+        pose_deg = float('inf') if _moved(true_motion) else rotation_deg
+    return PairError(frame.seq, frame.stamp_ns, rotation_deg, direction_deg, pose_deg)
 
 
 def _true_motion(truth: Trajectory, reference_stamp_ns: int, current_stamp_ns: int) -> np.ndarray:
@@ -73,13 +108,14 @@ def _true_motion(truth: Trajectory, reference_stamp_ns: int, current_stamp_ns: i
 
 
 def _rotation_error_deg(pose: RelativePose, true_motion: np.ndarray) -> float:
-    if not np.isfinite(true_motion).all():
-        return float('nan')
     return float(np.degrees(rotation_angle(true_motion[:3, :3].T @ pose.reference_from_current[:3, :3])))
 
 
 def _direction_error_deg(pose: RelativePose, true_motion: np.ndarray) -> float:
-    moved = np.linalg.norm(true_motion[:3, 3]) >= MIN_BASELINE  # False for NaN
-    if not moved or not pose.reference_from_current[:3, 3].any():
+    if not _moved(true_motion) or not pose.reference_from_current[:3, 3].any():
         return float('nan')
     return float(np.degrees(angle_between(true_motion[:3, 3], pose.reference_from_current[:3, 3])))
+
+
+def _moved(true_motion: np.ndarray) -> bool:
+    return bool(np.linalg.norm(true_motion[:3, 3]) >= MIN_BASELINE)
