@@ -52,7 +52,7 @@ LIBRARIES = {
     'tensorrt': ('inference/tensorrt_backend.py',),
     'rosbags': ('datasets/bags.py',),
     'evo': ('evaluation/trajectory.py',),
-    'matplotlib': ('evaluation/plot.py',),
+    'matplotlib': ('evaluation/',),
     'tqdm': ('cli/',),
 }
 

@@ -12,7 +12,7 @@ import argparse
 import dataclasses
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from kp2d_ros.cli.command import INTERRUPTED, run_command
 from kp2d_ros.cli.train_reporter import TrainReporter
 from kp2d_ros.core.errors import ConfigError
 from kp2d_ros.core.settings import build, flatten, merge, parse_overrides
+from kp2d_ros.evaluation.curves import draw_curves
 from kp2d_ros.training.distributed import Process, training_process
 from kp2d_ros.training.loop import Desk, Hooks, train
 from kp2d_ros.training.run_config import PRESETS, TrainConfig, load_train_config
@@ -35,7 +36,7 @@ from kp2d_ros.training.run_folder import (
     reopen_folder,
     write_folder,
 )
-from kp2d_ros.training.run_log import RunLog
+from kp2d_ros.training.run_log import RunLog, read_metrics
 from kp2d_ros.training.run_state import RunState
 from kp2d_ros.training.session import (
     TrainingData,
@@ -114,9 +115,18 @@ def _train(request: _Request) -> int:
         hooks = Hooks(lambda first: training_batches(data, config, process, first), stop, desk)
         finished = train(state, config.training, config.optimiser, process, out, hooks)
     if process.is_first:
+        _draw_curves(out)
         end = 'finished' if finished else 'stopped; go on with: kp2d train --resume'
         print(f'{end} {out} at step {state.step}')
     return 0 if finished else INTERRUPTED
+
+
+def _draw_curves(out: Path) -> None:
+    """
+    The course of the run as ``curves.png``, where matplotlib is installed.
+    """
+    with suppress(ModuleNotFoundError):
+        draw_curves(read_metrics(out / 'metrics.csv'), out / 'curves.png', out.name)
 
 
 def _prepare(request: _Request, process: Process) -> tuple[RunState, TrainingData]:
