@@ -80,6 +80,7 @@ def test_preset_trains_every_parameter_to_a_falling_loss(preset, pair_maker, tmp
         {'mining': 'semi_hard'},
         {'type': 'contrastive'},
         {'type': 'contrastive', 'mining': 'semi_hard'},
+        {'type': 'infonce'},
         {'type': 'hinge', 'weight': 0.01},
     ],
     ids=str,
@@ -103,12 +104,14 @@ def test_inlier_losses_fall_and_the_net_is_kept(inlier, pair_maker, tmp_path):
     state, rows = run_on(config, pair_maker(batch=1, width=96), tmp_path)
     assert np.mean([r['inlier'] for r in rows[-3:]]) < 0.9 * np.mean([r['inlier'] for r in rows[:2]])
     save_networks(tmp_path, state, config, 'last', {})
-    loaded, model_id = load_inlier_net(tmp_path / 'last_inlier.safetensors')
+    loaded, model_id, output = load_inlier_net(tmp_path / 'last_inlier.safetensors')
     features = torch.randn(2, 30, 5)
     assert torch.equal(loaded(features), state.objective.inlier_net.eval()(features))
     assert loaded.config.blocks == inlier.get('blocks', 4)
     assert loaded.config.log_weights == (inlier.get('type') == 'sampling')
     assert model_id.startswith('kp2d-v3:')
+    kinds = {'balanced_bce': 'logit', 'sampling': 'log_weight'}
+    assert output == kinds.get(inlier.get('type'), 'sign')
 
 
 def test_v4_overfits_one_pair(pair_maker, tmp_path):
