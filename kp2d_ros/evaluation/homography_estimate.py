@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from kp2d_ros.core.records import Float64Array
-from kp2d_ros.evaluation.keypoint_pair import KeypointPair, Size, mutual_matches, take, warp
+from kp2d_ros.evaluation.keypoint_pair import KeypointPair, Size, mutual_matches, warp
 from kp2d_ros.evaluation.keypoint_protocol import KeypointProtocol
 
 _SMALLEST_SAMPLE = 4
@@ -40,9 +40,8 @@ def homography_errors(pair: KeypointPair, protocol: KeypointProtocol) -> Homogra
     Match the best points in common view both ways, and estimate the homography from the matches in several orders.
     """
     seen = pair.in_common_view().best()
-    rising = take(seen.source, np.arange(len(seen.source))[::-1])
-    rows = mutual_matches(rising, seen.target)
-    source, target = rising.xy[rows[:, 0]], seen.target.xy[rows[:, 1]]
+    rows = mutual_matches(seen.source, seen.target)
+    source, target = seen.source.xy[rows[:, 0]], seen.target.xy[rows[:, 1]]
     orders = [np.random.default_rng((protocol.seed, k)).permutation(len(rows)) for k in range(protocol.orders)]
     return HomographyErrors(
         match_count=len(rows),

@@ -63,9 +63,12 @@ class KeypointPair:
 
     def best(self) -> KeypointPair:
         """
-        The best points of each image, best first, seen by the other image or not.
+        The best points of each image, seen by the other image or not, in the order of rising scores.
+
+        That is the order of the public code. It tells: of equally near descriptors, which are common among binary ones,
+        the first is taken, and OpenCV's RANSAC draws with a fixed seed.
         """
-        source, target = best_keypoints(self.source, self.count), best_keypoints(self.target, self.count)
+        source, target = (take(k, rising(k.scores, self.count)) for k in (self.source, self.target))
         return dataclasses.replace(self, source=source, target=target)
 
     def in_common_view(self) -> KeypointPair:
@@ -106,6 +109,13 @@ def best_first(scores: npt.NDArray[np.floating], count: int) -> IndexArray:
     Rows of the ``count`` highest scores, best first; equal scores keep their order.
     """
     return np.argsort(-scores, kind='stable')[:count]
+
+
+def rising(scores: npt.NDArray[np.floating], count: int) -> IndexArray:
+    """
+    Rows of the ``count`` highest scores, the best last; equal scores keep their order.
+    """
+    return np.argsort(scores, kind='stable')[max(len(scores) - count, 0) :]
 
 
 def best_keypoints(keypoints: Keypoints, count: int) -> Keypoints:

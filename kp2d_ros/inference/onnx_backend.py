@@ -28,7 +28,7 @@ Provider = tuple[str, dict[str, Any]]
 _CPU: Provider = ('CPUExecutionProvider', {})
 _FATAL_ONLY = 4  # ONNX Runtime prints what it also raises
 _STATES = ('EPFail', 'Fail', 'InvalidArgument', 'InvalidGraph', 'InvalidProtobuf', 'NotImplemented', 'RuntimeException')
-_ERRORS = (
+RUNTIME_ERRORS = (
     RuntimeError,
     ValueError,
     *(getattr(onnxruntime.capi.onnxruntime_pybind11_state, name) for name in _STATES),
@@ -79,11 +79,9 @@ class OnnxBackend:
 
     def __init__(self, path: Path, options: OnnxOptions | None = None) -> None:
         options = options or OnnxOptions()
-        provider, *rest = find_providers(options, onnxruntime.get_available_providers())
-        self._session = _open_session(path, [provider, *rest], options.threads)
+        self._session, (kind, settings) = open_session(path, options)
         self._metadata = _read_metadata(path, self._session)
         config = self._metadata.config
-        kind, settings = provider
         name = kind.removesuffix('ExecutionProvider').lower()
         self._info = BackendInfo(
             model_id=self._metadata.model_id,
@@ -132,7 +130,7 @@ class OnnxBackend:
             check_shape('score', score, (1, 1, rows, columns))
             check_shape('xy', xy, (1, 2, rows, columns))
             check_shape('descriptors', descriptors, (1, self._info.descriptor_dim, 'Hd', 'Wd'))
-        except (*_ERRORS, ShapeError) as error:
+        except (*RUNTIME_ERRORS, ShapeError) as error:
             raise BackendError(f'{self._info.model_id} on {self._info.device} at {width}x{height}: {error}') from error
         return OnnxFeatures(score[0, 0], np.ascontiguousarray(xy[0].transpose(1, 2, 0)), descriptors[0], width, height)
 
@@ -175,23 +173,30 @@ def find_providers(options: OnnxOptions, available: Sequence[str]) -> list[Provi
     return [(names['tensorrt'], engine), *([cuda] if cuda[0] in available else []), _CPU]
 
 
-def _open_session(path: Path, providers: list[Provider], threads: int) -> onnxruntime.InferenceSession:
+def open_session(path: Path, options: OnnxOptions) -> tuple[onnxruntime.InferenceSession, Provider]:
+    """
+    An ONNX file, ready to run, and what runs it; ``RUNTIME_ERRORS`` are what running it may raise.
+
+    :raises DataError: if the file is damaged or takes weights from other files.
+    :raises BackendError: if this ONNX Runtime cannot run it on that device.
+    """
+    providers = find_providers(options, onnxruntime.get_available_providers())
     data = read_onnx_file(path)
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = _FATAL_ONLY
-    settings.intra_op_num_threads = threads
+    settings.intra_op_num_threads = options.threads
     # Threads that spin between two images take the cores from the rest of the robot.
     settings.add_session_config_entry('session.intra_op.allow_spinning', '0')
     try:
         session = onnxruntime.InferenceSession(data, settings, providers=providers)
-    except _ERRORS as error:
+    except RUNTIME_ERRORS as error:
         raise BackendError(f'{path}: ONNX Runtime {onnxruntime.__version__} cannot open it: {error}') from error
     if session.get_providers()[0] != providers[0][0]:
         raise BackendError(
             f'{path}: ONNX Runtime fell back to {session.get_providers()[0]}, expected {providers[0][0]}; '
             'its libraries (CUDA, cuDNN, TensorRT) may be missing'
         )
-    return session
+    return session, providers[0]
 
 
 def _read_metadata(path: Path, session: onnxruntime.InferenceSession) -> OnnxMetadata:

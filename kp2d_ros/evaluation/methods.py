@@ -1,0 +1,265 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+What can be evaluated, by name: OpenCV's detectors as they are, the extractors of the frontend, networks of this package
+and ONNX models of others.
+
+``orb``, ``sift``, ``akaze``: OpenCV with its defaults, as published figures were measured: whole pixels for ORB, plain
+SIFT with one point for each orientation, its descriptors not normalised. ``frontend-orb``, ``frontend-sift``: the same
+detectors as the frontend uses them, their points corrected to sub-pixel places, with RootSIFT.
+``untrained:PRESET``: a network without training, as the floor that a trained one must leave. A path: a checkpoint, an
+ONNX file written by ``kp2d export``, or the YAML adapter of an ONNX model of others
+(:mod:`kp2d_ros.inference.adapted_onnx`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from kp2d_ros.core.errors import BackendError, ConfigError, DataError
+from kp2d_ros.core.records import ImageArray, Keypoints
+from kp2d_ros.core.resources import read_version
+from kp2d_ros.core.settings import setting, validate
+from kp2d_ros.evaluation.keypoint_pair import best_keypoints
+from kp2d_ros.inference.extractor import ExtractorConfig
+from kp2d_ros.inference.pipeline import build_extractor
+from kp2d_ros.networks.config import PRESETS, network_config
+
+UNTRAINED = 'untrained:'
+FRONTEND = 'frontend-'
+CHECKPOINTS = ('.safetensors', '.ckpt', '.pth', '.pt')
+ADAPTERS = ('.yaml', '.yml')
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """
+    Where networks run.
+    """
+
+    device: str = setting('auto', 'device of networks: auto, cpu, cuda, cuda:1, ...')
+    precision: str = setting(
+        'fp32', 'number format of networks; auto: fp16 on CUDA', choices=('auto', 'fp32', 'fp16', 'bf16')
+    )
+    threads: int = setting(0, 'threads of networks on a CPU; 0: as the runtime decides', minimum=0, maximum=1024)
+
+    def __post_init__(self) -> None:
+        validate(self)
+
+
+@dataclass(frozen=True, slots=True)
+class MethodRules:
+    """
+    What every method is held to: how many candidates it gives, and the order of the channels that networks are handed.
+    """
+
+    candidates: int
+    color_order: str = 'rgb'
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Method:
+    """
+    Something that finds and describes keypoints.
+
+    ``detect`` takes an RGB image and gives at most the agreed number of candidates, best first, descriptors that are
+    compared by Euclidean (float32) or Hamming distance (uint8). ``facts`` say all that its keypoints depend on:
+    versions, settings, hashes of weights.
+    """
+
+    name: str
+    facts: Mapping[str, Any]
+    detect: Callable[[ImageArray], Keypoints]
+
+    @property
+    def fingerprint(self) -> str:
+        """
+        A hash of the facts: methods of one fingerprint find the same keypoints.
+        """
+        return hashlib.sha256(json.dumps(dict(self.facts), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def build_methods(texts: Sequence[str], rules: MethodRules, models: ModelConfig) -> list[Method]:
+    """
+    The methods of some names and paths.
+
+    :raises ConfigError: if one is not known, or named twice.
+    :raises DataError: if the file of a model cannot be read as such.
+    :raises BackendError: if what one needs is not installed here.
+    """
+    if not texts:
+        raise ConfigError(f'methods: found none, expected some of {_known()}')
+    if len(set(texts)) < len(texts):
+        raise ConfigError(f'methods: found {", ".join(texts)}, expected each once')
+    return [_build(text, name, rules, models) for text, name in zip(texts, short_names(texts), strict=True)]
+
+
+def short_names(texts: Sequence[str]) -> list[str]:
+    """
+    What tables call some methods: names as they are, files without folder and suffix where that tells them apart.
+    """
+    stems = [Path(text).stem if _is_path(text) else text for text in texts]
+    return [stem if stems.count(stem) == 1 else text for stem, text in zip(stems, texts, strict=True)]
+
+
+def _is_path(text: str) -> bool:
+    return Path(text).suffix in (*CHECKPOINTS, *ADAPTERS, '.onnx') or '/' in text
+
+
+def _known() -> str:
+    others = [f'{FRONTEND}orb', f'{FRONTEND}sift', f'{UNTRAINED}PRESET']
+    return f'{", ".join([*_OPENCV, *others])}, or the path of a checkpoint, .onnx file or adapter (.yaml)'
+
+
+def _build(text: str, name: str, rules: MethodRules, models: ModelConfig) -> Method:
+    if text in _OPENCV:
+        return _opencv_method(text, rules)
+    if text in (f'{FRONTEND}orb', f'{FRONTEND}sift'):
+        return _frontend_method(text, rules)
+    if text.startswith(UNTRAINED):
+        network_config(text.removeprefix(UNTRAINED))  # a preset that is not there is refused with the nearest one
+        return _network_method(text.removeprefix(UNTRAINED), text, rules, models)
+    if text in PRESETS:
+        raise ConfigError(f'methods: found {text}, a network without trained weights; to see it so: {UNTRAINED}{text}')
+    if not Path(text).expanduser().is_file():
+        raise ConfigError(f'methods: found {text!r}, which is no file, expected one of {_known()}')
+    if Path(text).suffix in ADAPTERS:
+        return _adapted_method(Path(text).expanduser(), name, rules, models)
+    return _network_method(text, name, rules, models)
+
+
+def _opencv_method(name: str, rules: MethodRules) -> Method:
+    detector = _OPENCV[name](rules.candidates)
+
+    def detect(image: ImageArray) -> Keypoints:
+        gray = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        try:
+            points, descriptors = detector.detectAndCompute(gray, None)
+        except cv2.error as error:
+            raise BackendError(f'{name} in OpenCV {cv2.__version__}: {" ".join(str(error).split())}') from error
+        if not points:
+            binary = detector.descriptorType() == cv2.CV_8U
+            descriptors = np.empty((0, detector.descriptorSize()), np.uint8 if binary else np.float32)
+        xy = np.array([point.pt for point in points], np.float32).reshape(-1, 2)
+        scores = np.array([point.response for point in points], np.float32)
+        # OpenCV gives more than it is asked for where several score the same.
+        return best_keypoints(Keypoints(xy, scores, np.asarray(descriptors)), rules.candidates)
+
+    return Method(name, {'kind': name, 'opencv': cv2.__version__, 'candidates': rules.candidates}, detect)
+
+
+def _orb(candidates: int) -> Any:
+    return cv2.ORB.create(candidates)
+
+
+def _sift(candidates: int) -> Any:
+    return cv2.SIFT.create(candidates)
+
+
+def _akaze(candidates: int) -> Any:
+    # OpenCV 5 moved it into a module that its wheels lack.
+    found = getattr(cv2, 'AKAZE', None) or getattr(getattr(cv2, 'xfeatures2d', None), 'AKAZE', None)
+    make = getattr(found, 'create', None) or getattr(cv2, 'AKAZE_create', None)
+    if make is None:
+        raise BackendError(
+            f'akaze: found OpenCV {cv2.__version__}, whose Python module has no AKAZE, expected one that has it: '
+            'OpenCV 4, or a build with xfeatures2d'
+        )
+    return make()
+
+
+_OPENCV: dict[str, Callable[[int], Any]] = {'orb': _orb, 'sift': _sift, 'akaze': _akaze}
+
+
+def _all_candidates(rules: MethodRules, **settings: Any) -> ExtractorConfig:
+    """
+    Settings that leave the choice to the protocol: no suppression, no border, everything with a score.
+    """
+    return ExtractorConfig(
+        max_keypoints=rules.candidates, score_threshold=0.0, border_px=0.0, nms_radius_px=0.0, **settings
+    )
+
+
+def _frontend_method(name: str, rules: MethodRules) -> Method:
+    extractor = build_extractor(_all_candidates(rules, name=name.removeprefix(FRONTEND)))
+    facts = {'kind': name, 'opencv': cv2.__version__, 'package': read_version(), 'candidates': rules.candidates}
+    return Method(name, facts, extractor.extract)
+
+
+def _network_method(model: str, name: str, rules: MethodRules, models: ModelConfig) -> Method:
+    untrained = name.startswith(UNTRAINED)
+    settings = {'device': models.device, 'precision': models.precision, 'threads': models.threads}
+    extractor = build_extractor(_all_candidates(rules, name='kp2d', model=model, allow_untrained=untrained, **settings))
+    info = extractor.info
+    facts = {
+        'kind': 'network',
+        'model': info.model_id,
+        'sha256': '' if untrained else file_sha256(Path(model).expanduser()),
+        'runtime': f'{info.backend} {_version(info.backend)}',
+        'device': info.device,
+        'precision': models.precision,
+        'candidates': rules.candidates,
+        'channels': rules.color_order,
+    }
+    return Method(name, facts, _in_order(extractor.extract, rules))
+
+
+def _adapted_method(path: Path, name: str, rules: MethodRules, models: ModelConfig) -> Method:
+    try:
+        from kp2d_ros.inference.adapted_onnx import AdaptedModel
+        from kp2d_ros.inference.onnx_backend import OnnxOptions
+    except ModuleNotFoundError as error:
+        raise BackendError(
+            f"{path}: needs the Python package {error.name}, which is not installed; try: pip install 'kp2d_ros[onnx]'"
+        ) from error
+    model = AdaptedModel(path, OnnxOptions(models.device, 'auto', models.threads))
+    facts = {
+        'kind': 'adapted',
+        'sha256': file_sha256(model.model_path),
+        'adapter': file_sha256(path),
+        'runtime': f'onnxruntime {_version("onnxruntime")}',
+        'device': model.device,
+        'candidates': rules.candidates,
+    }
+    return Method(name, facts, lambda image: best_keypoints(model.extract(image), rules.candidates))
+
+
+def _in_order(detect: Callable[[ImageArray], Keypoints], rules: MethodRules) -> Callable[[ImageArray], Keypoints]:
+    if rules.color_order == 'rgb':
+        return detect
+    return lambda image: detect(np.ascontiguousarray(image[..., ::-1]) if image.ndim == 3 else image)
+
+
+def file_sha256(path: Path) -> str:
+    """
+    SHA-256 of a file.
+
+    :raises DataError: if it cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with path.open('rb') as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise DataError(f'{path}: cannot be read: {error.strerror}') from error
+    return digest.hexdigest()
+
+
+def _version(package: str) -> str:
+    """
+    Version of an installed package; empty where it is none.
+    """
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ''
