@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -17,22 +18,42 @@ from kp2d_ros.networks.inlier_net import InlierConfig, InlierNet
 from kp2d_ros.networks.tensor_file import TensorFile, read_tensor_file, write_tensor_file
 
 _KIND = 'inlier_net'
+OUTPUTS = ('sign', 'negative_sign', 'logit', 'log_weight')
 
 
-def save_inlier_net(path: Path, network: InlierNet, model_id: str) -> None:
+class InlierCheckpoint(NamedTuple):
     """
-    Write an IO-Net, in one piece or not at all.
+    An IO-Net and how it is to be used.
 
-    :param model_id: the keypoint network that it was trained with; its descriptor distances mean nothing to another.
+    :ivar network: in evaluation mode.
+    :ivar model_id: the keypoint network that it was trained with; its descriptor distances mean nothing to another.
+    :ivar output: what an output says of a pair: ``sign``: regressed to +1 for inliers and -1 for outliers;
+        ``negative_sign``: the other way round; ``logit``: of the probability; ``log_weight``: logarithm of a weight.
+    """
+
+    network: InlierNet
+    model_id: str
+    output: str
+
+
+def save_inlier_net(path: Path, network: InlierNet, model_id: str, output: str = 'sign') -> None:
+    """
+    Write an IO-Net, in one piece or not at all; the arguments are those of :class:`InlierCheckpoint`.
+
     :raises DataError: if the folder cannot be written to.
     """
-    document = {'kind': _KIND, 'config': dataclasses.asdict(network.config), 'model_id': model_id}
+    document = {
+        'kind': _KIND,
+        'config': dataclasses.asdict(network.config),
+        'model_id': model_id,
+        'output': output,
+    }
     write_tensor_file(path, TensorFile(dict(network.state_dict()), document))
 
 
-def load_inlier_net(path: Path, device: torch.device | str = 'cpu') -> tuple[InlierNet, str]:
+def load_inlier_net(path: Path, device: torch.device | str = 'cpu') -> InlierCheckpoint:
     """
-    The IO-Net of a file in evaluation mode, and the id of the keypoint network that it belongs to.
+    The IO-Net of a file, on a device.
 
     :raises DataError: if the file cannot be read as such.
     :raises BackendError: if the weights do not fit its form.
@@ -47,4 +68,8 @@ def load_inlier_net(path: Path, device: torch.device | str = 'cpu') -> tuple[Inl
         raise DataError(f'{path}: {error}') from error
     except RuntimeError as error:
         raise BackendError(f'{path}: the weights do not fit the network: {error}') from error
-    return network.to(device).eval(), str(file.document.get('model_id', ''))
+    # Files of the first version do not name the output.
+    output = file.document.get('output', 'log_weight' if network.config.log_weights else 'sign')
+    if output not in OUTPUTS:
+        raise DataError(f'{path}: found an output of kind {output!r}, expected one of {", ".join(OUTPUTS)}')
+    return InlierCheckpoint(network.to(device).eval(), str(file.document.get('model_id', '')), output)

@@ -27,6 +27,7 @@ from kp2d_ros.networks.inlier_net import InlierConfig, InlierNet
 from kp2d_ros.networks.network import KeypointNetwork
 from kp2d_ros.training.averaging import AveragedNetwork
 from kp2d_ros.training.distributed import Process
+from kp2d_ros.training.losses.inlier import output_kind
 from kp2d_ros.training.objective import Objective
 from kp2d_ros.training.run_config import TrainConfig
 from kp2d_ros.training.run_state import RunState
@@ -162,7 +163,8 @@ def save_networks(out: Path, state: RunState, config: TrainConfig, which: str, f
     checkpoint = checkpoint_from_network(state.network_to_keep, config.name, is_trained=True, metadata=metadata)
     save_checkpoint(out / f'{which}.safetensors', checkpoint)
     if state.objective.inlier_net is not None:
-        save_inlier_net(out / f'{which}_inlier.safetensors', state.objective.inlier_net, checkpoint.info.model_id)
+        path, output = out / f'{which}_inlier.safetensors', output_kind(config.loss.inlier)
+        save_inlier_net(path, state.objective.inlier_net, checkpoint.info.model_id, output)
 
 
 def limit_threads(process: Process) -> None:

@@ -80,6 +80,16 @@ def inlier_pairs(source: PointSet, target: PointSet, config: InlierLossConfig) -
     return InlierPairs(features, error_px)
 
 
+def output_kind(config: InlierLossConfig) -> str:
+    """
+    What the output of an IO-Net means after training with this loss: one of
+    :data:`kp2d_ros.networks.inlier_checkpoint.OUTPUTS`.
+    """
+    if config.type == 'regression':
+        return 'sign' if config.inlier_target_positive else 'negative_sign'
+    return {'balanced_bce': 'logit', 'sampling': 'log_weight'}[config.type]
+
+
 def inlier_loss(logits: Tensor, error_px: Tensor, config: InlierLossConfig) -> Tensor:
     """
     Loss of IO-Net's raw output (B, K) against the truth; 0 while the batch has too few inliers to learn from.
