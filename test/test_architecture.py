@@ -43,6 +43,7 @@ LIBRARIES = {
         'datasets/pairs.py',
         'datasets/photometric.py',
         'inference/export.py',
+        'inference/inlier_model.py',
         'inference/torch_backend.py',
         'inference/weights.py',
     ),

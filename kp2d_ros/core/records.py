@@ -142,6 +142,12 @@ class Matches:
     def __len__(self) -> int:
         return len(self.reference_index)
 
+    def take(self, rows: npt.NDArray[np.int64] | BoolArray) -> Matches:
+        """
+        Some of the pairs: rows in their order, or a mask.
+        """
+        return Matches(self.reference_index[rows], self.current_index[rows], self.scores[rows])
+
     @classmethod
     def empty(cls) -> Matches:
         """

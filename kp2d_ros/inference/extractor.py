@@ -7,12 +7,12 @@ From an image to its keypoints: what an extractor is, its settings, and the one 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from kp2d_ros.core.checks import check_image
-from kp2d_ros.core.records import ImageArray, Keypoints
+from kp2d_ros.core.records import Float32Array, ImageArray, Keypoints, Matches
 from kp2d_ros.core.settings import flatten, setting, validate
 from kp2d_ros.inference.backend import KeypointBackend
 from kp2d_ros.inference.resizing import resize_image
@@ -61,6 +61,10 @@ class ExtractorConfig:
         0, 'kp2d: threads of the network on a CPU; 0: as the runtime decides', minimum=0, maximum=1024
     )
     compile: bool = setting(False, 'kp2d on torch: compile the network, in the first call with each image size')
+    inlier_model: str = setting(
+        '',
+        'kp2d: IO-Net that judges matches: a path; auto: NAME_inlier.safetensors beside the model; empty: none',
+    )
     allow_untrained: bool = setting(False, 'kp2d: accept a network that was never trained (for tests and timing)')
 
     def __post_init__(self) -> None:
@@ -124,6 +128,20 @@ class Extractor(Protocol):
         """
 
 
+@runtime_checkable
+class MatchJudge(Protocol):
+    """
+    An extractor that can also say how likely matches of its keypoints are right.
+    """
+
+    def judge(
+        self, reference: Keypoints, current: Keypoints, matches: Matches, size: tuple[int, int]
+    ) -> Float32Array | None:
+        """
+        (M,) in [0, 1] for M matches of two images of a size (height, width); None without a network that knows.
+        """
+
+
 def warm_up(extractor: Extractor, width: int, height: int) -> None:
     """
     Run an extractor once on noise, so that the first real image of this size does not wait for the runtime.
@@ -134,11 +152,14 @@ def warm_up(extractor: Extractor, width: int, height: int) -> None:
 class Kp2dExtractor:
     """
     Keypoints of a network: its grid of scores and points, chosen, described and mapped back to the input image.
+
+    :param judge: the IO-Net that was trained with it; None: there is none.
     """
 
-    def __init__(self, backend: KeypointBackend, config: ExtractorConfig) -> None:
+    def __init__(self, backend: KeypointBackend, config: ExtractorConfig, judge: MatchJudge | None = None) -> None:
         self._backend = backend
         self._config = config
+        self._judge = judge
 
     @property
     def info(self) -> ExtractorInfo:
@@ -167,4 +188,12 @@ class Kp2dExtractor:
         """
         The same network under other settings.
         """
-        return Kp2dExtractor(self._backend, config)
+        return Kp2dExtractor(self._backend, config, self._judge)
+
+    def judge(
+        self, reference: Keypoints, current: Keypoints, matches: Matches, size: tuple[int, int]
+    ) -> Float32Array | None:
+        """
+        (M,) in [0, 1] for M matches of two images of a size (height, width); None without an IO-Net.
+        """
+        return None if self._judge is None else self._judge.judge(reference, current, matches, size)

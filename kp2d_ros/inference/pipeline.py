@@ -18,7 +18,7 @@ from kp2d_ros.core.errors import BackendError, ConfigError
 from kp2d_ros.core.settings import build, load_yaml, merge, nest, parse_overrides, section
 from kp2d_ros.inference.backend import KeypointBackend, require_trained
 from kp2d_ros.inference.classical import ClassicalExtractor
-from kp2d_ros.inference.extractor import Extractor, ExtractorConfig, Kp2dExtractor
+from kp2d_ros.inference.extractor import Extractor, ExtractorConfig, Kp2dExtractor, MatchJudge
 from kp2d_ros.networks.config import PRESETS
 from kp2d_ros.odometry.frontend import Frontend, FrontendConfig
 
@@ -52,7 +52,7 @@ def build_frontend(config: PipelineConfig, extractor: Extractor) -> Frontend:
     """
     A frontend that takes its keypoints from this extractor.
     """
-    return Frontend(extractor.extract, config)
+    return Frontend(extractor.extract, config, extractor.judge if isinstance(extractor, MatchJudge) else None)
 
 
 def build_extractor(config: ExtractorConfig) -> Extractor:
@@ -116,7 +116,29 @@ def _onnx_backend(model: str, config: ExtractorConfig) -> KeypointBackend:
 
 
 def _kp2d_extractor(config: ExtractorConfig) -> Extractor:
-    return Kp2dExtractor(build_backend(config), config)
+    backend = build_backend(config)
+    return Kp2dExtractor(backend, config, _find_judge(config, backend.info.model_id))
+
+
+def _find_judge(config: ExtractorConfig, model_id: str) -> MatchJudge | None:
+    """
+    The IO-Net of a configuration; it runs on torch, whatever runs the network.
+    """
+    if not config.inlier_model:
+        return None
+    try:
+        from kp2d_ros.inference.inlier_model import find_inlier_model, load_inlier_model
+    except ModuleNotFoundError as error:
+        if error.name not in _PACKAGES:
+            raise
+        raise BackendError(
+            f'extractor.inlier_model: IO-Net needs the Python package {error.name}, which is not installed; '
+            f"try: pip install 'kp2d_ros[{_PACKAGES[error.name]}]'"
+        ) from error
+    device = config.device if config.device.startswith(('cpu', 'cuda')) else 'auto'
+    if config.inlier_model == 'auto':
+        return find_inlier_model(config.model, model_id, device)
+    return load_inlier_model(Path(config.inlier_model).expanduser(), model_id, device)
 
 
 def _from_ros(values: Mapping[str, Any], path: Path) -> Mapping[str, Any]:

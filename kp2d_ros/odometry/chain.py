@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from kp2d_ros.core.records import Float64Array, Matches, PoseModel, ScaleKind, TrackingState
+from kp2d_ros.core.records import Float32Array, Float64Array, Matches, PoseModel, ScaleKind, TrackingState
 from kp2d_ros.core.se3 import invert_transform
 from kp2d_ros.odometry.motion import Motion, MotionConfig
 from kp2d_ros.odometry.view import View, placed_view
@@ -20,12 +20,15 @@ from kp2d_ros.odometry.view import View, placed_view
 class Link:
     """
     A view compared with a reference, and the motion between the two.
+
+    ``probability`` is (M,), how likely each match is right, or None where nobody judges.
     """
 
     reference: View
     view: View
     matches: Matches
     motion: Motion
+    probability: Float32Array | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from kp2d_ros.core.records import Frame, FrontendResult, ImageArray, Keypoints, Matches, RelativePose, TrackingState
+from kp2d_ros.core.records import (
+    Float32Array,
+    Frame,
+    FrontendResult,
+    ImageArray,
+    Keypoints,
+    Matches,
+    RelativePose,
+    TrackingState,
+)
 from kp2d_ros.core.se3 import invert_transform
 from kp2d_ros.core.settings import section
 from kp2d_ros.odometry.chain import Chain, Link, Placement
@@ -23,6 +32,9 @@ from kp2d_ros.odometry.rays import no_rays, rays_from_pixels
 from kp2d_ros.odometry.stage_clock import StageClock
 from kp2d_ros.odometry.tracks import NO_TRACKS, TrackTable
 from kp2d_ros.odometry.view import View, matched_rays, misfit, predicted_pixels
+
+# (M,) in [0, 1] for M matches of a reference and a current image of a size (height, width); None: it cannot say.
+JudgeMatches = Callable[[Keypoints, Keypoints, Matches, tuple[int, int]], Float32Array | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +56,17 @@ class Frontend:
     The depths of its keypoints carry the scale from step to step; the first step of a scale segment has length 1.
 
     :param extract: gives the keypoints of an image.
+    :param judge: says how likely matches are right; None: nothing does.
     """
 
-    def __init__(self, extract: Callable[[ImageArray], Keypoints], config: FrontendConfig) -> None:
+    def __init__(
+        self,
+        extract: Callable[[ImageArray], Keypoints],
+        config: FrontendConfig,
+        judge: JudgeMatches | None = None,
+    ) -> None:
         self._extract = extract
+        self._judge = judge
         self._config = config
         self.reset()
 
@@ -119,14 +138,18 @@ class Frontend:
             is_guided = config.matching.search_radius_px > 0 and pose is not None
             predicted_xy = predicted_pixels(reference, pose) if is_guided and pose is not None else None
             matches = match(reference.keypoints, view.keypoints, config.matching, predicted_xy)
+            probability = self._judge(reference.keypoints, view.keypoints, matches, view.size) if self._judge else None
+            if config.ransac.guided:
+                order = np.argsort(-(matches.scores if probability is None else probability), kind='stable')
+                matches, probability = matches.take(order), None if probability is None else probability[order]
         with clock.stage('pose'):
             if view.camera is None:
                 motion = no_pose(len(matches), TrackingState.INITIALISING, 'the camera is not calibrated')
-                return Link(reference, view, matches, motion)
+                return Link(reference, view, matches, motion, probability)
             expected = None if pose is None else invert_transform(reference.world_from_camera) @ pose
             pairs = matched_rays(reference, view, matches)
             motion = estimate_motion(pairs, self._chain.is_at_rest, expected, config.ransac, config.motion)
-        return Link(reference, view, matches, motion)
+        return Link(reference, view, matches, motion, probability)
 
     def _track(self, link: Link) -> Link:
         """
@@ -162,7 +185,7 @@ def _result(link: Link, placement: Placement, pose: RelativePose | None, clock: 
         link.reference.keypoints.xy[matches.reference_index],
         view.keypoints.xy[matches.current_index],
         placement.motion.inlier,
-        None,
+        link.probability,
         pose,
         placement.motion.state,
         placement.world_from_camera,

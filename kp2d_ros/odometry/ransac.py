@@ -35,6 +35,9 @@ class RansacConfig:
     min_inlier_share: float = setting(
         0.25, 'a smaller share of matches that agree gives no pose', minimum=0.0, maximum=1.0, runtime=True
     )
+    guided: bool = setting(
+        False, 'sample the best matches first: by IO-Net if there is one, else by descriptor distance', runtime=True
+    )
     seed: int = setting(
         1, 'of the random samples: another one gives another run', minimum=0, maximum=2**31 - 1, runtime=True
     )
@@ -55,7 +58,7 @@ def usac_params(config: RansacConfig, px_per_unit: float) -> cv2.UsacParams:
     params.loMethod = cv2.LOCAL_OPTIM_INNER_LO
     params.maxIterations = config.max_iterations
     params.randomGeneratorState = config.seed
-    params.sampler = cv2.SAMPLING_UNIFORM
+    params.sampler = cv2.SAMPLING_PROSAC if config.guided else cv2.SAMPLING_UNIFORM
     params.score = cv2.SCORE_METHOD_MSAC
     params.threshold = config.threshold_px / px_per_unit
     return params

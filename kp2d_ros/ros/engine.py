@@ -12,8 +12,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from kp2d_ros.core.records import Frame, FrontendResult, ImageArray, Keypoints
-from kp2d_ros.inference.extractor import Extractor, ExtractorInfo
+from kp2d_ros.core.records import Float32Array, Frame, FrontendResult, ImageArray, Keypoints, Matches
+from kp2d_ros.inference.extractor import Extractor, ExtractorInfo, MatchJudge
 from kp2d_ros.inference.pipeline import PipelineConfig
 from kp2d_ros.odometry.frontend import Frontend
 
@@ -25,7 +25,7 @@ class Engine:
 
     def __init__(self, extractor: Extractor, config: PipelineConfig) -> None:
         self._extractor = extractor
-        self._frontend = Frontend(self._extract, config)
+        self._frontend = Frontend(self._extract, config, self._judge)
         self._changes: list[Callable[[], None]] = []
         self._lock = threading.Lock()
         self._next_track = self._next_segment = 0  # one more than any number that went out
@@ -94,6 +94,12 @@ class Engine:
 
     def _extract(self, image: ImageArray) -> Keypoints:
         return self._extractor.extract(image)
+
+    def _judge(
+        self, reference: Keypoints, current: Keypoints, matches: Matches, size: tuple[int, int]
+    ) -> Float32Array | None:
+        extractor = self._extractor
+        return extractor.judge(reference, current, matches, size) if isinstance(extractor, MatchJudge) else None
 
     def _reconfigure(self, config: PipelineConfig) -> None:
         model_id = self._extractor.info.model_id

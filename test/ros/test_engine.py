@@ -88,3 +88,17 @@ def test_frames_without_keypoints_use_no_numbers(engine, frame):
     assert len(engine.process(blank).keypoints) == 0
     engine.restart()
     assert engine.process(frame(2)).track_ids.min() == used + 1
+
+
+def test_matches_are_judged_by_the_extractor_in_use(engine, frame):
+    class Judging(ClassicalExtractor):
+        def judge(self, reference, current, matches, size):
+            assert size == frame(0).image.shape[:2]
+            return np.full(len(matches), 0.25, np.float32)
+
+    engine.process(frame(0))
+    assert engine.process(frame(1)).inlier_probability is None
+    engine.exchange(Judging(ORB.extractor))
+    engine.process(frame(2))
+    result = engine.process(frame(3))
+    assert result.inlier_probability.tolist() == [0.25] * len(result.matches) != []
