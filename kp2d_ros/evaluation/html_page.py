@@ -11,12 +11,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import cv2
+import numpy as np
+
 from kp2d_ros.core.errors import ShapeError
 from kp2d_ros.core.resources import read_version
 from kp2d_ros.evaluation.html_table import Better, Cell, escape, table_markup
 from kp2d_ros.evaluation.text_file import write_text_file
 
-_PNG_START = b'\x89PNG\r\n\x1a\n'
+_PICTURES = {'png': b'\x89PNG\r\n\x1a\n', 'jpeg': b'\xff\xd8\xff'}  # how their files begin
 
 # Colours come twice, for light and dark screens; paper is always light.
 _STYLE = """
@@ -127,20 +130,23 @@ class Page:
         markup = table_markup(headers, rows, best=best or {}, digits=digits, within=within, caption=caption)
         self._parts.append(markup)
 
-    def figure(self, png: bytes, caption: str, *, density: float = 1.0) -> None:
+    def figure(self, picture: bytes, caption: str, *, density: float = 1.0) -> None:
         """
         A picture; neighbours stand side by side where there is room.
 
+        :param picture: a PNG or JPEG file.
         :param density: pixels of the picture per unit of the page: 2 is sharp on fine screens.
-        :raises ShapeError: if the bytes are not a PNG.
+        :raises ShapeError: if the bytes are neither.
         """
-        if not png.startswith(_PNG_START) or len(png) < 24:  # the size stands behind the signature
-            raise ShapeError(f'figure: found {len(png)} bytes that are not a PNG, expected one ({caption})')
-        width, height = (round(int.from_bytes(png[at : at + 4], 'big') / density) for at in (16, 20))
-        data = base64.b64encode(png).decode('ascii')
+        kind = next((kind for kind, start in _PICTURES.items() if picture.startswith(start)), '')
+        pixels = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_GRAYSCALE) if kind else None
+        if pixels is None:
+            raise ShapeError(f'figure: found {len(picture)} bytes that are not a PNG or JPEG, expected one ({caption})')
+        height, width = (round(side / density) for side in pixels.shape[:2])
+        data = base64.b64encode(picture).decode('ascii')
         words = escape(caption)
         self._parts.append(
-            f'<figure><img src="data:image/png;base64,{data}" width="{width}" height="{height}" alt="{words}">'
+            f'<figure><img src="data:image/{kind};base64,{data}" width="{width}" height="{height}" alt="{words}">'
             f'<figcaption>{words}</figcaption></figure>'
         )
 

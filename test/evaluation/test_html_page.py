@@ -109,9 +109,21 @@ def test_a_picture_comes_with_its_bytes_and_its_size_on_the_page() -> None:
     assert (attributes['width'], attributes['height']) == ('20', '15')
 
 
-def test_what_is_not_a_png_is_refused() -> None:
-    with pytest.raises(ShapeError, match='found 3 bytes that are not a PNG'):
+def test_what_is_no_picture_is_refused() -> None:
+    with pytest.raises(ShapeError, match='found 3 bytes that are not a PNG or JPEG'):
         Page('picture').figure(b'GIF', 'a picture')
+    with pytest.raises(ShapeError, match='not a PNG or JPEG'):
+        Page('picture').figure(png()[:40], 'half a picture')
+
+
+def test_photographs_come_as_jpeg() -> None:
+    done, data = cv2.imencode('.jpg', np.zeros((30, 40, 3), np.uint8))
+    assert done
+    page = Page('picture')
+    page.figure(data.tobytes(), 'a photograph')
+    attributes = next(attributes for tag, attributes in Reader(page.text()).tags if tag == 'img')
+    assert (attributes['src'] or '').startswith('data:image/jpeg;base64,')
+    assert (attributes['width'], attributes['height']) == ('40', '30')
 
 
 def test_numbers_have_their_digits_and_unknown_ones_a_dash() -> None:
