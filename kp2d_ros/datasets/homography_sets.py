@@ -158,7 +158,7 @@ class SyntheticSet:
         to_pixels = _pixels_from_normalised(width, height)
         to_normalised = np.linalg.inv(to_pixels)
         self.pairs = tuple(
-            HomographyPair(names[index % len(photos)], f'{index}/S', f'{index}/T', to_pixels @ matrix @ to_normalised)
+            HomographyPair(names[index % len(photos)], f'{index}S', f'{index}T', to_pixels @ matrix @ to_normalised)
             for index, matrix in zip(indices.tolist(), draw.target_from_source, strict=True)
         )
 
@@ -166,7 +166,7 @@ class SyntheticSet:
         """
         View ``S`` or ``T`` of a pair.
         """
-        index, _, which = image.partition('/')
+        index, which = image[:-1], image[-1]
         if index != self._latest_index:  # both views of a pair are made together, and read one after the other
             self._latest, self._latest_index = self._maker.make(np.array([int(index)]), epoch=0), index
         batch = self._latest

@@ -13,21 +13,22 @@ from typing import Any
 import cv2
 import numpy as np
 
-from kp2d_ros.core.records import Matches
+from kp2d_ros.core.records import BoolArray, Matches
 from kp2d_ros.datasets.homography_sets import HomographyPair
-from kp2d_ros.evaluation.caption import add_caption
+from kp2d_ros.evaluation.caption import Color, LegendEntry, add_caption
 from kp2d_ros.evaluation.keypoint_pair import mutual_matches
 from kp2d_ros.evaluation.keypoint_protocol import ACCURACY_PX
 from kp2d_ros.evaluation.keypoint_runner import EvaluationDesk, MethodResult
 from kp2d_ros.evaluation.keypoint_summary import mean_of, splits
-from kp2d_ros.evaluation.match_picture import MatchedPair, draw_matches, match_legend
+from kp2d_ros.evaluation.match_picture import INLIER, OUTLIER, UNMATCHED, MatchedPair, draw_matches
 from kp2d_ros.evaluation.methods import Method
 
 DENSITY = 2.0  # pixels for each unit of the page
 _DPI = 150
 _PANEL_INCHES = (3.6, 3.0)
 _BINS = 40
-_PICTURE_WIDTH = 480  # of one image of a pair
+_PICTURE_WIDTH = 480  # of one image of a pair, in pixels
+PICTURE_DENSITY = 1.62  # two pairs stand side by side on a wide screen
 # Told apart by people who see few colours (Okabe and Ito), and by the marks on the lines.
 _COLORS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#000000')
 _MARKS = 'osD^vP*X'
@@ -74,6 +75,7 @@ def draw_latencies(methods: Sequence[MethodResult]) -> bytes:
         axes[0].hist(values, bins, color=color, alpha=0.35)
         axes[0].hist(values, bins, color=color, histtype='step', linewidth=1.5, label=label)
     axes[0].set_xscale('log')
+    axes[0].xaxis.set_major_formatter('{x:g}')
     axes[0].set_xlabel('time per image (ms)')
     axes[0].set_ylabel('images')
     _legend(figure, axes[0], 2)
@@ -91,8 +93,14 @@ def draw_pair_matches(desk: EvaluationDesk, method: Method, pair: HomographyPair
     images = (desk.prepare(pair.source).image, desk.prepare(pair.target).image)
     drawn = MatchedPair(images, (best.source, best.target), matches, np.asarray(errors <= best.threshold_px))
     picture = draw_matches(drawn, _PICTURE_WIDTH / images[0].shape[1])
-    captioned = add_caption(picture, '', match_legend(drawn))
+    legend = [LegendEntry(text, (color,)) for text, color in _legend_of(errors <= best.threshold_px)]
+    captioned = add_caption(picture, '', legend)
     return bytes(cv2.imencode('.png', cv2.cvtColor(captioned, cv2.COLOR_RGB2BGR))[1].tobytes())
+
+
+def _legend_of(right: BoolArray) -> list[tuple[str, Color]]:
+    count = int(np.count_nonzero(right))
+    return [(f'{count} right', INLIER), (f'{len(right) - count} wrong', OUTLIER), ('not matched', UNMATCHED)]
 
 
 def _figure(panels: int, width: float = 1.0) -> tuple[Any, list[Any]]:

@@ -7,12 +7,19 @@ A keypoint evaluation as one HTML page for somebody who has never seen this proj
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from kp2d_ros.evaluation.html_page import Page
 from kp2d_ros.evaluation.html_table import Better, Cell
-from kp2d_ros.evaluation.keypoint_figures import DENSITY, draw_accuracy, draw_latencies, draw_pair_matches
+from kp2d_ros.evaluation.keypoint_figures import (
+    DENSITY,
+    PICTURE_DENSITY,
+    draw_accuracy,
+    draw_latencies,
+    draw_pair_matches,
+)
 from kp2d_ros.evaluation.keypoint_protocol import CORNER_PX, LARGE_SEQUENCES, KeypointProtocol
 from kp2d_ros.evaluation.keypoint_report import HEADLINES, KeypointEvaluation, settings_as_dict, unknown_notes
 from kp2d_ros.evaluation.keypoint_runner import EvaluationDesk, MethodResult, PairResult
@@ -151,7 +158,7 @@ def _add_pictures(page: Page, results: Sequence[MethodResult], desk: EvaluationD
     page.heading('Best and worst pairs')
     page.paragraph(
         'For each method the pair with the largest and the one with the smallest share of right mutual matches: green '
-        f'matches are right to {desk.protocol.threshold_px:g} px, red ones are not.'
+        f'ones are right to {desk.protocol.threshold_px:g} px, red ones are not.'
     )
     for method, result in zip(methods, results, strict=True):
         page.heading(method.name, level=3)
@@ -160,10 +167,15 @@ def _add_pictures(page: Page, results: Sequence[MethodResult], desk: EvaluationD
             chosen = result.pairs[row]
             page.figure(
                 draw_pair_matches(desk, method, chosen.pair),
-                f'{word}: {chosen.pair.source} and {chosen.pair.target}, {100 * chosen.figures["accuracy_3"]:.0f} % of '
-                f'{chosen.figures["matches"]:.0f} matches right to 3 px, corners off by '
-                f'{_pixels(chosen.figures["corner_error_px"])}.',
+                f'{word}: {chosen.pair.sequence}, {_short(chosen.pair.source)} and {_short(chosen.pair.target)}. '
+                f'{100 * chosen.figures["accuracy_3"]:.0f} % of {chosen.figures["matches"]:.0f} matches right, '
+                f'corners off by {_pixels(chosen.figures["corner_error_px"])}',
+                density=PICTURE_DENSITY,
             )
+
+
+def _short(image: str) -> str:
+    return Path(image).stem
 
 
 def _pixels(value: float) -> str:
