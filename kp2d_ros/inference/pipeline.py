@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from kp2d_ros.core.settings import build, load_yaml, merge, nest, parse_override
 from kp2d_ros.inference.backend import KeypointBackend, require_trained
 from kp2d_ros.inference.classical import ClassicalExtractor
 from kp2d_ros.inference.extractor import Extractor, ExtractorConfig, Kp2dExtractor, MatchJudge
+from kp2d_ros.inference.shipped import default_name, shipped_file
 from kp2d_ros.networks.config import PRESETS
 from kp2d_ros.odometry.frontend import Frontend, FrontendConfig
 
@@ -66,6 +67,22 @@ def build_extractor(config: ExtractorConfig) -> Extractor:
     return _EXTRACTORS[config.name](config)
 
 
+def find_model(config: ExtractorConfig) -> str:
+    """
+    The path or name of the network of a configuration: the one that is named, or the one that ships for the device.
+
+    :raises ConfigError: if none is named and none ships.
+    """
+    name = config.model or default_name(config.device) or (_UNTRAINED if config.allow_untrained else '')
+    if not name:
+        raise ConfigError(
+            'extractor.model: found none, and no trained weights ship yet; expected the path of a checkpoint or .onnx '
+            f'file (extractor.model=PATH), or extractor.allow_untrained=true for tests and timing with one of '
+            f'{", ".join(PRESETS)}; extractor.name=sift and orb need no weights'
+        )
+    return str(shipped_file(name, config.device, config.backend) or name)
+
+
 def build_backend(config: ExtractorConfig) -> KeypointBackend:
     """
     The network of a configuration on its runtime and device.
@@ -74,13 +91,7 @@ def build_backend(config: ExtractorConfig) -> KeypointBackend:
     :raises DataError: if the file of the model cannot be read as such.
     :raises BackendError: if it was not trained, or its runtime or device is not there.
     """
-    model = config.model or (_UNTRAINED if config.allow_untrained else '')
-    if not model:
-        raise ConfigError(
-            'extractor.model: found none, and no trained weights ship yet; expected the path of a checkpoint or .onnx '
-            f'file (extractor.model=PATH), or extractor.allow_untrained=true for tests and timing with one of '
-            f'{", ".join(PRESETS)}; extractor.name=sift and orb need no weights'
-        )
+    model = find_model(config)
     runtime = 'onnxruntime' if Path(model).suffix == '.onnx' else 'torch'
     if config.backend not in ('auto', runtime):
         raise ConfigError(
@@ -116,6 +127,7 @@ def _onnx_backend(model: str, config: ExtractorConfig) -> KeypointBackend:
 
 
 def _kp2d_extractor(config: ExtractorConfig) -> Extractor:
+    config = replace(config, model=find_model(config))
     backend = build_backend(config)
     return Kp2dExtractor(backend, config, _find_judge(config, backend.info.model_id))
 
