@@ -18,7 +18,7 @@ from kp2d_ros.core.records import BoolArray, Float32Array, Float64Array, Keypoin
 from kp2d_ros.core.settings import setting, validate
 from kp2d_ros.evaluation.guided_ransac import find_homography
 from kp2d_ros.evaluation.homography_estimate import corners, correctness
-from kp2d_ros.evaluation.keypoint_pair import KeypointPair, warp
+from kp2d_ros.evaluation.keypoint_pair import KeypointPair, Size, warp
 from kp2d_ros.odometry.matching import MatchingConfig, match
 from kp2d_ros.odometry.ransac import RansacConfig, usac_params
 
@@ -34,6 +34,10 @@ class InlierProtocol:
     How an IO-Net is evaluated.
     """
 
+    width: int = setting(320, 'columns that every image is resized to, the aspect not kept', minimum=16, maximum=8192)
+    height: int = setting(240, 'rows that every image is resized to', minimum=16, maximum=8192)
+    keypoints: int = setting(300, 'best keypoints of an image that are matched', minimum=4, maximum=100_000)
+    right_px: float = setting(3.0, 'largest error of a match that counts as right', minimum=0.1, maximum=100.0)
     threshold: float = setting(0.5, 'matches of this probability and more count as right', minimum=0.0, maximum=1.0)
     ransac_px: float = setting(3.0, 'largest error of a match that agrees with a homography', minimum=0.1, maximum=50.0)
     iterations: tuple[int, ...] = setting((10, 30, 100, 300), 'numbers of samples to compare at', minimum=10)
@@ -42,6 +46,13 @@ class InlierProtocol:
 
     def __post_init__(self) -> None:
         validate(self)
+
+    @property
+    def size(self) -> Size:
+        """
+        Width and height of every image.
+        """
+        return self.width, self.height
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +101,20 @@ class ClassifierScore:
 @dataclass(frozen=True, slots=True)
 class SamplingScore:
     """
-    Homographies by one way of sampling: the share within :data:`THRESHOLDS_PX` at the corners, over pairs and runs.
+    Homographies by one way of sampling: for each run the share of the pairs within each of :data:`THRESHOLDS_PX` at the
+    corners.
     """
 
     method: str
     iterations: int
-    correctness: tuple[float, ...]
+    runs: tuple[tuple[float, ...], ...]
+
+    @property
+    def correctness(self) -> tuple[float, ...]:
+        """
+        Means over the runs.
+        """
+        return tuple(float(np.mean(shares)) for shares in zip(*self.runs, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,14 +213,14 @@ Sampler = Callable[[JudgedPair, _Trial], Float64Array | None]
 def _score_sampling(
     judged: Sequence[JudgedPair], method: str, iterations: int, protocol: InlierProtocol
 ) -> SamplingScore:
-    errors = []
-    for number, pair in enumerate(judged):
-        for run in range(protocol.runs):
+    runs = []
+    for run in range(protocol.runs):
+        errors = []
+        for number, pair in enumerate(judged):
             seed = int(np.random.SeedSequence((protocol.seed, number, run)).generate_state(1)[0] >> 1)
-            estimate = _METHODS[method](pair, _Trial(iterations, seed, protocol))
-            errors.append(_corner_error(pair.pair, estimate))
-    shares = tuple(correctness(errors, limit) if errors else float('nan') for limit in THRESHOLDS_PX)
-    return SamplingScore(method, iterations, shares)
+            errors.append(_corner_error(pair.pair, _METHODS[method](pair, _Trial(iterations, seed, protocol))))
+        runs.append(tuple(correctness(errors, limit) if errors else float('nan') for limit in THRESHOLDS_PX))
+    return SamplingScore(method, iterations, tuple(runs))
 
 
 def _corner_error(pair: KeypointPair, estimate: Float64Array | None) -> float:

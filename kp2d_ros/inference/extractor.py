@@ -169,6 +169,13 @@ class Kp2dExtractor:
         info = self._backend.info
         return ExtractorInfo(info.model_id, info.backend, info.device)
 
+    @property
+    def backend(self) -> KeypointBackend:
+        """
+        The network on its runtime.
+        """
+        return self._backend
+
     def extract(self, image: ImageArray) -> Keypoints:
         """
         Keypoints of a uint8 image, (H, W) gray or (H, W, 3) RGB, best first.

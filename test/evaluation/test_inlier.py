@@ -71,7 +71,7 @@ def test_a_judge_that_takes_all_is_as_good_as_none(pair):
     report = evaluate_inlier([pair], lambda s, t, m, size: np.ones(len(m), np.float32), MatchingConfig(), protocol)
     score = report.classifier
     assert score.precision == score.average_precision == score.right_share and score.recall == 1.0
-    by_method = {s.method: s.correctness for s in report.sampling}
+    by_method = {s.method: s.runs for s in report.sampling}
     assert by_method['uniform'] == by_method['guided'] == by_method['filtered']
 
 
@@ -79,7 +79,7 @@ def test_a_judge_that_takes_none_filters_nothing_away(pair):
     protocol = InlierProtocol(iterations=(20,), runs=2)
     report = evaluate_inlier([pair], lambda s, t, m, size: np.zeros(len(m), np.float32), MatchingConfig(), protocol)
     assert np.isnan(report.classifier.precision) and report.classifier.recall == 0.0
-    by_method = {s.method: s.correctness for s in report.sampling}
+    by_method = {s.method: s.runs for s in report.sampling}
     assert by_method['filtered'] == by_method['uniform']
 
 
