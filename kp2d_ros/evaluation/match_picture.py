@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kp2d_ros.core.errors import ConfigError
-from kp2d_ros.core.records import BoolArray, ImageArray, Keypoints, Matches
+from kp2d_ros.core.records import BoolArray, Float32Array, ImageArray, Keypoints, Matches
 from kp2d_ros.evaluation.caption import LegendEntry
 from kp2d_ros.evaluation.keypoint_picture import SCORE_SCALE, as_rgb, scale_points, score_colors
 
@@ -29,13 +29,24 @@ _ITERATIONS, _CONFIDENCE = 5000, 0.999
 @dataclass(frozen=True, slots=True)
 class MatchedPair:
     """
-    Two images, their keypoints, and which belong together; ``inlier`` (M,) is None where nobody judged the matches.
+    Two images, their keypoints, and which belong together.
+
+    ``inlier`` (M,) says which matches agree with a geometry, None if nobody looked for one; ``probability`` (M,) how
+    likely each is right, None if there is no network that knows.
     """
 
     images: tuple[ImageArray, ImageArray]
     keypoints: tuple[Keypoints, Keypoints]
     matches: Matches
     inlier: BoolArray | None = None
+    probability: Float32Array | None = None
+
+    @property
+    def quality(self) -> Float32Array:
+        """
+        (M,) what orders the matches: the probability, else the score of the descriptors.
+        """
+        return self.matches.scores if self.probability is None else self.probability
 
 
 def agreeing_matches(
@@ -96,7 +107,8 @@ def match_legend(pair: MatchedPair) -> list[LegendEntry]:
     """
     unmatched = LegendEntry('keypoint without a match', (UNMATCHED,))
     if pair.inlier is None:
-        return [LegendEntry('matches, from the worst to the best descriptor distance', SCORE_SCALE), unmatched]
+        order = 'descriptor distance' if pair.probability is None else 'probability (IO-Net)'
+        return [LegendEntry(f'matches, from the worst to the best {order}', SCORE_SCALE), unmatched]
     count = int(np.count_nonzero(pair.inlier))
     return [
         LegendEntry(f'{count} matches that agree', (INLIER,)),
@@ -115,14 +127,14 @@ def _fixed_point(xy: npt.NDArray[np.floating]) -> npt.NDArray[np.int32]:
 
 def _drawing_order(pair: MatchedPair) -> npt.NDArray[np.int64]:
     if pair.inlier is None:
-        return np.argsort(pair.matches.scores, kind='stable')
+        return np.argsort(pair.quality, kind='stable')
     return np.argsort(pair.inlier, kind='stable')
 
 
 def _match_colors(pair: MatchedPair) -> npt.NDArray[np.float64]:
     """
-    (M, 3): green or red by the inliers, or from red to green by the rank of the descriptor distance.
+    (M, 3): green or red by the inliers, or from red to green by the rank of the quality.
     """
     if pair.inlier is not None:
         return np.where(pair.inlier[:, None], np.array(INLIER, np.float64), np.array(OUTLIER, np.float64))
-    return score_colors(pair.matches.scores)
+    return score_colors(pair.quality)

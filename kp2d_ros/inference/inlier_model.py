@@ -102,13 +102,21 @@ def load_inlier_model(path: Path, model_id: str, device: str = 'auto') -> Inlier
     return InlierModel(checkpoint, device)
 
 
-def find_inlier_model(model: str, model_id: str, device: str = 'auto') -> InlierModel | None:
+def inlier_file(model: str) -> Path:
     """
-    The IO-Net that training left beside a checkpoint (``best_inlier.safetensors`` of ``best.safetensors`` or
-    ``best.onnx``); None, with a line in the log, if there is none or it belongs to another network.
+    Where training leaves the IO-Net of a network: ``best_inlier.safetensors`` for ``best.safetensors`` and
+    ``best.onnx``.
     """
     path = Path(model).expanduser()
-    beside = path.with_name(path.stem + _SUFFIX)
+    return path.with_name(path.stem + _SUFFIX)
+
+
+def find_inlier_model(model: str, model_id: str, device: str = 'auto') -> InlierModel | None:
+    """
+    The IO-Net beside a model (:func:`inlier_file`); None, with a line in the log, if there is none or it belongs to
+    another network.
+    """
+    beside = inlier_file(model)
     if not beside.is_file():
         _LOGGER.info('%s: found no %s beside it, matches are not judged', model, beside.name)
         return None

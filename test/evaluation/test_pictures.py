@@ -80,6 +80,14 @@ def test_matches_join_the_two_images():
     assert [entry.text for entry in match_legend(pair)][:2] == ['1 matches that agree', '1 that do not']
 
 
+def test_a_probability_colors_the_matches_rather_than_their_distance():
+    image, keypoints = np.zeros((60, 80), np.uint8), keypoints_at([[20, 10], [20, 40]])
+    pair = MatchedPair((image, image), (keypoints, keypoints), all_matched(2), None, np.array([0.1, 0.9], np.float32))
+    best = colored(draw_matches(pair), (64, 255, 64))
+    assert len(best) and (best[:, 0] > 30).all()
+    assert match_legend(pair)[0].text.endswith('probability (IO-Net)')
+
+
 @pytest.mark.parametrize('model', ['homography', 'fundamental'])
 def test_matches_that_share_a_motion_agree(model, rng):
     first = rng.uniform(0, 300, (40, 2))
