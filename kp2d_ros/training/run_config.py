@@ -50,7 +50,9 @@ class TrainConfig:
 
     name: str = setting('kp2d', 'name of the trained network, the first part of its model id')
     network: NetworkConfig = section(NetworkConfig)
-    initial: str = setting('', 'checkpoint to start from; empty: random weights')
+    initial: str = setting(
+        '', 'checkpoint to start from, of this network or of a narrower one of its form; empty: random weights'
+    )
     pretrained: str = setting('', 'torchvision file of ImageNet weights for the encoder of a resnet18; empty: random')
     pairs: PairConfig = section(PairConfig)
     loader: LoaderConfig = section(LoaderConfig)

@@ -25,12 +25,15 @@ from kp2d_ros.networks.config import NetworkConfig
 from kp2d_ros.networks.inlier_checkpoint import save_inlier_net
 from kp2d_ros.networks.inlier_net import InlierConfig, InlierNet
 from kp2d_ros.networks.network import KeypointNetwork
+from kp2d_ros.networks.widening import can_widen, widen
 from kp2d_ros.training.averaging import AveragedNetwork
 from kp2d_ros.training.distributed import Process
 from kp2d_ros.training.losses.inlier import output_kind
 from kp2d_ros.training.objective import Objective
 from kp2d_ros.training.run_config import TrainConfig
 from kp2d_ros.training.run_state import RunState
+
+_WIDENING_NOISE = 0.1  # over the weights of the last descriptor layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +127,16 @@ def build_state(config: TrainConfig, device: torch.device) -> RunState:
 
 
 def _first_network(config: TrainConfig) -> KeypointNetwork:
-    network = build_network(config.network)
+    network: KeypointNetwork = build_network(config.network)
     if config.initial:
         loaded, info = load_network(Path(config.initial))
         found = dataclasses.replace(info.config, with_drop=config.network.with_drop)  # dropout has no weights
-        if found != config.network:
+        if found == config.network:
+            network.load_state_dict(loaded.state_dict())
+        elif can_widen(found, config.network):
+            network = widen(loaded, config.network, seed=config.training.seed, noise=_WIDENING_NOISE)
+        else:
             raise ConfigError(f'initial: {config.initial} holds another network: {_difference(found, config)}')
-        network.load_state_dict(loaded.state_dict())
     if config.pretrained:
         load_encoder(network, Path(config.pretrained))
     return network

@@ -258,7 +258,7 @@ def test_everything_wrong_is_refused_before_anything_starts(photos, finished, tm
         (['resnet18', *out, *data, 'pairs.height=48'], 'pairs.height: found 48, expected a multiple of 32'),
         (['v4', *out, *data, *SMALL, 'training.sync_batch_norm=true'], 'training.sync_batch_norm: found true on cpu'),
         (['v4', *out, *data, 'training.device=cuda:7'], "device: found 'cuda:7', expected one of the"),
-        (['v4', *out, *data, *SMALL, initial, 'network.head_channels=9'], 'network.head_channels found 8, expected 9'),
+        (['v4', *out, *data, *SMALL, initial, 'network.head_channels=7'], 'network.head_channels found 8, expected 7'),
         (['v4', *out, *data, *SMALL, 'pretrained=x.pth'], 'pretrained: found a keypointnet, expected a resnet18'),
         (['v4', *out, '--data', str(tmp_path / 'nowhere'), *SMALL], 'nowhere: does not exist'),
         (['v4', *out, '--data', str(tmp_path / 'empty'), *SMALL], 'empty: '),
@@ -278,6 +278,15 @@ def test_a_run_can_start_from_another_one(finished, photos, tmp_path):
     assert main(['v4', '--data', str(photos), '--out', str(tmp_path / 'run'), *settings]) == 0
     old, new = (read_tensor_file(p / 'best.safetensors').tensors for p in (finished, tmp_path / 'run'))
     assert all(torch.equal(old[k], new[k]) for k in old if not k.endswith(('_mean', '_var', 'tracked')))
+
+
+def test_a_run_can_start_from_a_narrower_network(finished, photos, tmp_path):
+    start = f'initial={finished / "best.safetensors"}'
+    settings = [*SHORT, start, 'network.tail_channels=16', 'network.descriptor_dim=16', 'optimiser.learning_rate=0']
+    assert main(['v4', '--data', str(photos), '--out', str(tmp_path / 'run'), *settings, 'training.steps=1']) == 0
+    old, new = (read_tensor_file(p / 'best.safetensors').tensors for p in (finished, tmp_path / 'run'))
+    assert torch.equal(old['convPb.weight'], new['convPb.weight'])
+    assert new['convFbb.weight'].shape[:2] == (16, 16)
 
 
 def test_few_photographs_are_looked_at_more_often(photos, tmp_path):
