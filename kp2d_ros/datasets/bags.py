@@ -250,6 +250,10 @@ def _fields_of(info: Any) -> CameraInfoFields:
 def _read_ground_truth(path: Path, reader: AnyReader, topic: str, camera_frame: str) -> Trajectory:
     topic = '/' + topic.strip('/')
     found = _topics(reader, *_POSE_TYPES)
+    other = next((c.msgtype for c in reader.connections if c.topic == topic and c.msgtype not in _POSE_TYPES), '')
+    if other:
+        known = ', '.join(sorted(name.rpartition('/')[2] for name in _POSE_TYPES))
+        raise DataError(f'{path}: {topic} carries {other}, which is no pose, expected one of {known}')
     if topic not in found:
         raise DataError(f'{path}: found the pose topics {", ".join(found) or "(none)"}, expected {topic}')
     try:

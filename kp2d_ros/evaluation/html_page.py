@@ -35,6 +35,7 @@ h2 { font-size: 1.3rem; margin: 2.4rem 0 .6rem; padding-bottom: .25rem; border-b
 h3 { font-size: 1.05rem; margin: 1.6rem 0 .4rem }
 h1, h2, h3, p, li, td, th, figcaption, summary { overflow-wrap: anywhere; unicode-bidi: isolate }
 p, ul { max-width: 75ch; margin: .6rem 0 }
+li { margin: .25rem 0 }
 nav a { color: var(--link); margin-right: 1.2rem; display: inline-block }
 .scroll { overflow-x: auto; margin: .8rem 0 1.2rem }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums }
@@ -46,7 +47,7 @@ thead th { background: var(--shade); vertical-align: bottom }
 td.number, th.number { text-align: right }
 td.number { white-space: nowrap }
 td.best { background: var(--mark); color: var(--mark-ink); font-weight: 700 }
-tr.first > * { border-top: 2px solid var(--line) }
+tr.first > * { border-top: 2px solid var(--soft) }
 tbody tr:hover > * { background-color: var(--shade) }
 tbody tr:hover > td.best { background-color: var(--mark) }
 figure { display: inline-block; vertical-align: top; margin: .6rem 1.2rem .6rem 0; max-width: 100% }
@@ -100,6 +101,13 @@ class Page:
         Sentences that stand one below the other.
         """
         lines = ''.join(f'<li>{escape(item)}</li>' for item in items)
+        self._parts.append(f'<ul>{lines}</ul>')
+
+    def points(self, items: Iterable[tuple[str, str]]) -> None:
+        """
+        Sentences one below the other, each behind a word or two that say what it is about.
+        """
+        lines = ''.join(f'<li><b>{escape(lead)}</b> {escape(text)}</li>' for lead, text in items)
         self._parts.append(f'<ul>{lines}</ul>')
 
     def preformatted(self, text: str) -> None:

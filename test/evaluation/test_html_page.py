@@ -75,6 +75,7 @@ def test_every_text_is_taken_literally() -> None:
     page.heading(HOSTILE)
     page.paragraph(HOSTILE)
     page.bullets([HOSTILE])
+    page.points([(HOSTILE, '')])
     page.preformatted(HOSTILE)
     page.table([HOSTILE], [[HOSTILE]], caption=HOSTILE)
     page.figure(png(), HOSTILE)
@@ -84,7 +85,7 @@ def test_every_text_is_taken_literally() -> None:
     assert '<script' not in text
     shown = '</td><script>alert("1")</script>&amp;\'\ufffd\ufffd'
     reader = Reader(text)
-    for tag in ('h1', 'h2', 'p', 'li', 'pre', 'th', 'td', 'caption', 'figcaption', 'summary', 'h3'):
+    for tag in ('h1', 'h2', 'p', 'li', 'b', 'pre', 'th', 'td', 'caption', 'figcaption', 'summary', 'h3'):
         assert reader.texts(tag) == [shown], tag
     assert [attributes['alt'] for tag, attributes in reader.tags if tag == 'img'] == [shown]
 

@@ -1,0 +1,251 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+``kp2d evaluate odometry``: several methods over several recordings with ground truth, and one report.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kp2d_ros.cli.command import run_command
+from kp2d_ros.core.errors import ConfigError
+from kp2d_ros.datasets.source_options import add_reading_options, open_source
+
+if TYPE_CHECKING:
+    from kp2d_ros.core.records import Float64Array
+    from kp2d_ros.evaluation.odometry_results import Entry, Results
+    from kp2d_ros.evaluation.odometry_run import Contender
+    from kp2d_ros.evaluation.odometry_score import ScoreRules
+    from kp2d_ros.evaluation.odometry_subject import Subject
+    from kp2d_ros.inference.pipeline import PipelineConfig
+
+SUMMARY = (
+    'Run the frontend with several methods over bags or dataset folders, score the poses against ground truth, and '
+    'write report.html and report.json. What was interrupted goes on with the same command.'
+)
+_POSE_NUMBERS = 7
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """
+    The options of the command.
+    """
+    parser.add_argument(
+        'sources', nargs='+', type=Path, metavar='SOURCE', help='bag, folder of KITTI, EuRoC, TUM RGB-D or images'
+    )
+    parser.add_argument(
+        '--methods',
+        default='sift,orb',
+        metavar='LIST',
+        help='with commas: sift, orb, checkpoints, .onnx files, untrained:PRESET; default: %(default)s',
+    )
+    parser.add_argument('--out', type=Path, default=Path('evaluation'), metavar='DIR', help='default: %(default)s')
+    parser.add_argument('--seeds', type=int, default=1, metavar='N', help='runs with other random samples; default: 1')
+    parser.add_argument('--max-frames', type=int, metavar='N', help='images of each sequence; default: all')
+    parser.add_argument('--set', action='append', default=[], metavar='KEY=VALUE', help='a setting of the frontend')
+    parser.add_argument('--config', type=Path, metavar='YAML', help='file of settings, plain or of ROS parameters')
+    parser.add_argument('--quiet', action='store_true', help='no progress bar')
+    group = parser.add_argument_group('ground truth and scores')
+    group.add_argument(
+        '--ground-truth',
+        action='append',
+        default=[],
+        type=Path,
+        metavar='FILE',
+        help='TUM, KITTI or EuRoC file in place of what the source has; once for each source, in their order',
+    )
+    group.add_argument('--ground-truth-times', type=Path, metavar='FILE', help='seconds by line, for a KITTI file')
+    group.add_argument(
+        '--camera-pose',
+        metavar='X,Y,Z,QX,QY,QZ,QW',
+        help='where the camera sits on the body whose poses --ground-truth gives; default: it is that body',
+    )
+    group.add_argument('--alignment', choices=('sim3', 'se3', 'none'), default='sim3', help='default: %(default)s')
+    group.add_argument(
+        '--segment-lengths', metavar='METRES', help='of the parts that drift is measured on; default: 100,200,...,800'
+    )
+    add_reading_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """
+    Open everything, run what has not been run, score, write, and print what came out.
+
+    :raises Kp2dError: if a source, a method or a setting cannot be used, or the folder not be written.
+    """
+    # Imported here: --help needs none of it.
+    from kp2d_ros.core.settings import flatten
+    from kp2d_ros.evaluation.fingerprint import read_versions
+    from kp2d_ros.evaluation.odometry_results import Results
+    from kp2d_ros.inference.pipeline import load_pipeline_config
+
+    if args.seeds < 1 or (args.max_frames is not None and args.max_frames < 2):
+        raise ConfigError('--seeds must be at least 1, --max-frames at least 2')
+    config = load_pipeline_config(args.config, args.set)
+    rules = _rules(args)
+    contenders = _contenders(args.methods, args.seeds, config)
+    subjects = _open_subjects(args)
+    entries = list(_run_all(args, subjects, contenders, rules))
+    own = ('extractor.name', 'extractor.model', 'extractor.allow_untrained', 'ransac.seed')
+    settings = {name: value for name, value, _ in flatten(config) if name not in own}
+    _write_report(Results(entries, rules, settings, read_versions()), args.out)
+    return 0
+
+
+def _rules(args: argparse.Namespace) -> ScoreRules:
+    from kp2d_ros.evaluation.odometry_score import ScoreRules
+    from kp2d_ros.evaluation.trajectory import Alignment
+
+    rules = ScoreRules(Alignment(args.alignment))
+    if args.segment_lengths is None:
+        return rules
+    lengths = _numbers('--segment-lengths', args.segment_lengths)
+    if not lengths or min(lengths) <= 0:
+        raise ConfigError(f'--segment-lengths: found {args.segment_lengths}, expected lengths above 0')
+    return replace(rules, segment_lengths=tuple(lengths))
+
+
+def _numbers(option: str, text: str) -> list[float]:
+    try:
+        return [float(word) for word in text.split(',')]
+    except ValueError as error:
+        raise ConfigError(f'{option}: found {text!r}, expected numbers with commas between them') from error
+
+
+def _open_subjects(args: argparse.Namespace) -> list[Subject]:
+    from kp2d_ros.evaluation.odometry_subject import TruthFile, make_subject, name_apart
+
+    if args.ground_truth and len(args.ground_truth) != len(args.sources):
+        raise ConfigError(
+            f'--ground-truth: found {len(args.ground_truth)} files for {len(args.sources)} sources, '
+            'expected one for each'
+        )
+    frame_from_camera = _camera_pose(args.camera_pose)
+    files: list[TruthFile | None] = [
+        TruthFile(path, args.ground_truth_times, frame_from_camera) for path in args.ground_truth
+    ]
+    subjects = []
+    for source, file in zip(args.sources, files or [None] * len(args.sources), strict=True):
+        sequence = open_source(argparse.Namespace(**{**vars(args), 'source': source}))
+        subjects.append(make_subject(source, sequence, file, args.max_frames, args.out))
+    return name_apart(subjects)
+
+
+def _camera_pose(text: str | None) -> Float64Array | None:
+    import numpy as np
+
+    from kp2d_ros.core.se3 import rotation_from_quaternion, transform_from
+
+    if text is None:
+        return None
+    values = np.array(_numbers('--camera-pose', text), np.float64)
+    if len(values) != _POSE_NUMBERS:
+        raise ConfigError(f'--camera-pose: found {len(values)} numbers, expected x,y,z,qx,qy,qz,qw')
+    return transform_from(rotation_from_quaternion(values[3:]), values[:3])
+
+
+def _contenders(methods: str, seeds: int, config: PipelineConfig) -> list[Contender]:
+    from kp2d_ros.inference.named_extractor import configure_extractor, short_name
+
+    words = [word.strip() for word in methods.split(',') if word.strip()]
+    names = [short_name(word) for word in words]
+    if not words or len(set(words)) < len(words):
+        raise ConfigError(f'--methods: found {methods!r}, expected some methods, each once')
+    names = [name if names.count(name) == 1 else f'{name}_{place}' for place, name in enumerate(names, start=1)]
+    contenders = []
+    for word, name in zip(words, names, strict=True):
+        extractor = configure_extractor(word, config.extractor)
+        contenders += _seeded(name, replace(config, extractor=extractor), seeds)
+    return contenders
+
+
+def _seeded(name: str, config: PipelineConfig, seeds: int) -> list[Contender]:
+    """
+    One contender for each seed; all of them share the extractor, which holds the network.
+    """
+    from kp2d_ros.core.settings import flatten
+    from kp2d_ros.evaluation.fingerprint import hash_file, read_versions
+    from kp2d_ros.evaluation.odometry_run import Contender
+    from kp2d_ros.evaluation.report import RunInfo
+    from kp2d_ros.inference.pipeline import build_extractor, build_frontend
+
+    extractor = build_extractor(config.extractor)
+    model = Path(config.extractor.model).expanduser()
+    info = extractor.info
+    facts = {
+        'model_id': info.model_id,
+        'weights_sha256': hash_file(model) if config.extractor.model and model.is_file() else '',
+        'backend': info.backend,
+        'device': info.device,
+        'versions': read_versions(),
+    }
+    contenders = []
+    for number in range(seeds):
+        seeded = replace(config, ransac=replace(config.ransac, seed=config.ransac.seed + number))
+        settings = {key: value for key, value, _ in flatten(seeded)}
+        contenders.append(
+            Contender(
+                name=name,
+                seed=seeded.ransac.seed,
+                folder=name if number == 0 else f'{name}/seed_{seeded.ransac.seed}',
+                info=RunInfo('', info.model_id, info.backend, info.device, settings),
+                facts={**facts, 'settings': settings},
+                start=partial(build_frontend, seeded, extractor),
+            )
+        )
+    return contenders
+
+
+def _run_all(
+    args: argparse.Namespace, subjects: list[Subject], contenders: list[Contender], rules: ScoreRules
+) -> Iterator[Entry]:
+    from tqdm import tqdm
+
+    from kp2d_ros.evaluation.odometry_results import Entry
+    from kp2d_ros.evaluation.odometry_run import run_or_read
+    from kp2d_ros.evaluation.odometry_score import score_run
+
+    total = sum(subject.count for subject in subjects) * len(contenders)
+    with tqdm(total=total, unit='image', disable=True if args.quiet else None, leave=False) as bar:
+        for subject in subjects:
+            for contender in contenders:
+                folder = f'{subject.name}/{contender.folder}'
+                bar.set_description(folder)
+                run, was_there = run_or_read(subject, contender, args.out / folder, lambda frame, result: bar.update())
+                if was_there:
+                    bar.update(subject.count)
+                yield Entry(subject, contender, folder, run, score_run(run, subject.truth, rules))
+
+
+def _write_report(results: Results, folder: Path) -> None:
+    from kp2d_ros.evaluation.odometry_json import results_as_dict
+    from kp2d_ros.evaluation.odometry_page import make_page
+    from kp2d_ros.evaluation.odometry_results import summarise
+    from kp2d_ros.evaluation.odometry_words import describe
+    from kp2d_ros.evaluation.text_file import write_text_file
+
+    summary = summarise(results)
+    words = describe(results, summary)
+    report = results_as_dict(results, summary, words)
+    write_text_file(folder / 'report.json', json.dumps(report, indent=1, allow_nan=False) + '\n')
+    make_page(results, summary, words, folder).write(folder / 'report.html')
+    print('\n'.join(f'{lead} {text}' for lead, text in words))
+    print(f'written: {folder}/report.html, report.json')
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """
+    The exit status of ``kp2d evaluate odometry``.
+    """
+    return run_command('kp2d evaluate odometry', SUMMARY, add_arguments, run, argv)
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

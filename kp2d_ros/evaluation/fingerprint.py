@@ -1,0 +1,104 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Hashes that tell whether a result still belongs to what it was made from.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import kp2d_ros
+from kp2d_ros.core.errors import DataError
+from kp2d_ros.core.resources import read_version
+from kp2d_ros.core.trajectories import Trajectory
+
+_LENGTH = 16  # hexadecimal digits: enough to tell a few million things apart
+_CODE = ('core', 'datasets', 'inference', 'networks', 'odometry')  # what the poses depend on; scores are taken anew
+_PACKAGES = ('numpy', 'opencv-python-headless', 'opencv-python', 'evo', 'torch', 'onnxruntime', 'rosbags')
+
+
+def hash_values(values: Mapping[str, Any]) -> str:
+    """
+    A hash of JSON values, whatever the order of their names.
+    """
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:_LENGTH]
+
+
+def hash_file(path: Path) -> str:
+    """
+    SHA-256 (hex) of a file.
+
+    :raises DataError: if it cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with path.open('rb') as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise DataError(f'{path}: cannot be read: {error}') from error
+    return digest.hexdigest()
+
+
+def hash_source(path: Path, output: Path) -> str:
+    """
+    A hash of a recording: names, sizes and times of its files; their content is not read.
+
+    :param output: a folder that is left out, should it lie within the recording.
+    """
+    inside = [path] if path.is_file() else sorted(file for file in path.rglob('*') if file.is_file())
+    files = [file for file in inside if output.resolve() not in file.resolve().parents]
+    lines = [f'{file.relative_to(path.parent)} {file.stat().st_size} {file.stat().st_mtime_ns}' for file in files]
+    return hashlib.sha256('\n'.join(lines).encode('utf-8', 'surrogateescape')).hexdigest()[:_LENGTH]
+
+
+def hash_trajectory(trajectory: Trajectory | None) -> str:
+    """
+    A hash of times and poses; empty without a trajectory.
+    """
+    if trajectory is None:
+        return ''
+    digest = hashlib.sha256(trajectory.stamps_ns.tobytes() + trajectory.world_from_camera.tobytes())
+    return digest.hexdigest()[:_LENGTH]
+
+
+@functools.cache
+def hash_code() -> str:
+    """
+    A hash of the source of this package, as far as a run depends on it.
+    """
+    root = Path(kp2d_ros.__file__).parent
+    digest = hashlib.sha256()
+    for file in sorted(file for folder in _CODE for file in (root / folder).rglob('*.py')):
+        digest.update(f'{file.relative_to(root)}\n'.encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:_LENGTH]
+
+
+def describe_machine() -> str:
+    """
+    What times were taken on: system, kind of processor, number of cores.
+    """
+    return f'{platform.system()} {platform.machine()}, {os.cpu_count()} cores'
+
+
+def read_versions() -> dict[str, str]:
+    """
+    Versions of everything that takes part, by name: this package and a hash of its source, Python, libraries.
+    """
+    versions = {'kp2d_ros': f'{read_version()} (source {hash_code()})', 'python': platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
