@@ -4,6 +4,9 @@
 Fixtures that every test may use.
 """
 
+from pathlib import Path
+
+import cv2
 import numpy as np
 import pytest
 
@@ -14,3 +17,22 @@ def rng() -> np.random.Generator:
     A random stream that is the same in every run.
     """
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def hpatches(tmp_path: Path) -> Path:
+    """
+    A folder in the layout of HPatches: i_flat, six times one picture of blobs; v_shift, cut out 4 pixels further each.
+    """
+    random = np.random.default_rng(1)
+    noise = random.integers(0, 256, (30, 42, 3), dtype=np.uint8)
+    picture = cv2.resize(noise, (168, 120), interpolation=cv2.INTER_CUBIC)
+    for sequence, step, suffix in (('i_flat', 0, 'png'), ('v_shift', 4, 'ppm')):
+        folder = tmp_path / 'hpatches' / sequence
+        folder.mkdir(parents=True)
+        for number in range(1, 7):
+            x = step * (number - 1)
+            cv2.imwrite(str(folder / f'{number}.{suffix}'), picture[: 120 - 24, x : x + 144])
+            if number > 1:
+                np.savetxt(folder / f'H_1_{number}', np.array([[1.0, 0, -x], [0, 1, 0], [0, 0, 1]]))
+    return tmp_path / 'hpatches'

@@ -6,6 +6,7 @@ Keypoints kept on disk, so that an evaluation that was interrupted, or that is w
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import zipfile
@@ -78,7 +79,8 @@ class PredictionCache:
             )
             part.replace(path)
         except OSError as error:
-            part.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
             raise DataError(f'{path}: cannot be written: {error.strerror}') from error
 
     def _path(self, method: str, image: str) -> Path:

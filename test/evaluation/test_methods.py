@@ -1,0 +1,103 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import types
+
+import cv2
+import numpy as np
+import pytest
+
+from kp2d_ros.core.errors import BackendError, ConfigError
+from kp2d_ros.evaluation.methods import MethodRules, ModelConfig, build_methods, short_names
+
+RULES = MethodRules(200)
+MODELS = ModelConfig(device='cpu', threads=1)
+
+
+@pytest.fixture
+def image(rng):
+    noise = rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)
+    return cv2.resize(noise, (160, 120), interpolation=cv2.INTER_CUBIC)
+
+
+@pytest.mark.parametrize('name', ['orb', 'sift', 'frontend-orb', 'frontend-sift', 'untrained:compact-n'])
+def test_every_method_gives_the_best_candidates_first_and_no_more(name, image):
+    method = build_methods([name], RULES, MODELS)[0]
+    found = method.detect(image)
+    assert method.name == name and 0 < len(found) <= RULES.candidates
+    assert (np.diff(found.scores) <= 0).all()
+    assert found.is_binary == name.endswith('orb')
+    again = method.detect(image)
+    assert np.array_equal(found.xy, again.xy) and np.array_equal(found.descriptors, again.descriptors)
+
+
+@pytest.mark.parametrize('name', ['orb', 'sift', 'untrained:compact-n'])
+def test_a_black_image_is_no_fault(name):
+    found = build_methods([name], RULES, MODELS)[0].detect(np.zeros((96, 128, 3), np.uint8))
+    assert len(found) == 0 or name.startswith('untrained')
+    assert found.descriptors.shape[1] > 0
+
+
+def test_orb_and_sift_are_opencv_as_it_is(image):
+    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    points, descriptors = cv2.SIFT.create(200).detectAndCompute(gray, None)
+    order = np.argsort([-p.response for p in points], kind='stable')[:200]
+    found = build_methods(['sift'], RULES, MODELS)[0].detect(image)
+    assert np.array_equal(found.xy, np.float32([points[i].pt for i in order]))
+    assert np.array_equal(found.descriptors, descriptors[order])
+
+
+def test_networks_give_every_cell_within_the_ring(image):
+    many = build_methods(['untrained:compact-n'], MethodRules(10_000), MODELS)[0].detect(image)
+    assert len(many) == (160 // 8 - 2) * (120 // 8 - 2)
+
+
+def test_networks_are_handed_the_channels_in_the_order_of_the_rules(image):
+    rgb = build_methods(['untrained:compact-n'], MethodRules(50, 'rgb'), MODELS)[0]
+    bgr = build_methods(['untrained:compact-n'], MethodRules(50, 'bgr'), MODELS)[0]
+    assert np.array_equal(rgb.detect(image[:, :, ::-1].copy()).xy, bgr.detect(image).xy)
+    assert not np.array_equal(rgb.detect(image).xy, bgr.detect(image).xy)
+    assert rgb.fingerprint != bgr.fingerprint
+
+
+def test_fingerprints_follow_what_the_keypoints_depend_on():
+    few, many = (build_methods(['orb', 'sift'], MethodRules(n), MODELS) for n in (100, 200))
+    prints = [method.fingerprint for method in (*few, *many)]
+    assert len(set(prints)) == 4
+    assert prints[:2] == [m.fingerprint for m in build_methods(['orb', 'sift'], MethodRules(100), MODELS)]
+
+
+def test_what_is_not_known_is_refused_with_what_is(tmp_path):
+    with pytest.raises(ConfigError, match=r"found 'surf', which is no file, expected one of orb, sift, akaze"):
+        build_methods(['surf'], RULES, MODELS)
+    with pytest.raises(ConfigError, match='to see it so: untrained:compact-s'):
+        build_methods(['compact-s'], RULES, MODELS)
+    with pytest.raises(ConfigError, match="did you mean 'compact-s'"):
+        build_methods(['untrained:compact-x'], RULES, MODELS)
+    with pytest.raises(ConfigError, match='expected each once'):
+        build_methods(['orb', 'orb'], RULES, MODELS)
+    with pytest.raises(ConfigError, match='found none'):
+        build_methods([], RULES, MODELS)
+
+
+def test_an_opencv_without_akaze_is_named(monkeypatch):
+    for name in ('AKAZE', 'AKAZE_create'):
+        monkeypatch.delattr(cv2, name, raising=False)
+    monkeypatch.setattr(cv2, 'xfeatures2d', types.SimpleNamespace(), raising=False)
+    with pytest.raises(BackendError, match=rf'akaze: found OpenCV {cv2.__version__}, whose Python module has no AKAZE'):
+        build_methods(['akaze'], RULES, MODELS)
+
+
+def test_akaze_is_taken_from_wherever_opencv_has_it(monkeypatch, image):
+    for name in ('AKAZE', 'AKAZE_create'):
+        monkeypatch.delattr(cv2, name, raising=False)
+    module = types.SimpleNamespace(AKAZE=types.SimpleNamespace(create=lambda: cv2.ORB.create(300)))
+    monkeypatch.setattr(cv2, 'xfeatures2d', module, raising=False)
+    found = build_methods(['akaze'], RULES, MODELS)[0].detect(image)
+    assert 0 < len(found) <= RULES.candidates and found.is_binary
+
+
+def test_names_are_as_short_as_they_can_be():
+    texts = ['orb', 'untrained:v4', 'run/best.safetensors', 'other/best.safetensors', 'models/superpoint.yaml']
+    assert short_names(texts) == [*texts[:4], 'superpoint']
