@@ -26,21 +26,14 @@ from kp2d_ros.evaluation.match_picture import MODELS, MatchedPair, agreeing_matc
 from kp2d_ros.evaluation.picture_files import PICTURE_SUFFIXES, is_video_name, open_sink, write_picture
 from kp2d_ros.evaluation.track_picture import draw_tracks
 from kp2d_ros.inference.backend import KeypointBackend
-from kp2d_ros.inference.extractor import Extractor, Kp2dExtractor
-from kp2d_ros.inference.pipeline import (
-    PipelineConfig,
-    build_backend,
-    build_extractor,
-    build_frontend,
-    load_pipeline_config,
-)
+from kp2d_ros.inference.extractor import Extractor, Kp2dExtractor, MatchJudge
+from kp2d_ros.inference.named_extractor import configure_extractor
+from kp2d_ros.inference.pipeline import PipelineConfig, build_extractor, build_frontend, load_pipeline_config
 from kp2d_ros.inference.score_map import score_map
 from kp2d_ros.odometry.matching import match
 
 SUMMARY = 'Draw keypoints and scores of an image, matches of a pair, or tracks through a video, a bag or a folder.'
 
-_CLASSICAL = ('sift', 'orb')
-_UNTRAINED = 'untrained:'
 _SIDES = (640, 1280)  # pictures are made this large, by their longer side
 
 
@@ -111,22 +104,10 @@ def run(args: argparse.Namespace) -> int:
     return _draw_frames(method, args)
 
 
-def _find_method(name: str, config: PipelineConfig) -> _Method:
-    wanted = config.extractor
-    if name in _CLASSICAL:
-        config = replace(config, extractor=replace(wanted, name=name))
-        return _Method(build_extractor(config.extractor), None, config)
-    if name.startswith(_UNTRAINED):
-        wanted = replace(wanted, name='kp2d', model=name.removeprefix(_UNTRAINED), allow_untrained=True)
-    elif Path(name).expanduser().is_file():
-        wanted = replace(wanted, name='kp2d', model=name)
-    else:
-        raise ConfigError(
-            f'--method: found {name!r}, expected {", ".join(_CLASSICAL)}, the path of a checkpoint or .onnx file that '
-            f'exists, or {_UNTRAINED}PRESET'
-        )
-    backend = build_backend(wanted)
-    return _Method(Kp2dExtractor(backend, wanted), backend, replace(config, extractor=wanted))
+def _find_method(word: str, config: PipelineConfig) -> _Method:
+    config = replace(config, extractor=configure_extractor(word, config.extractor))
+    extractor = build_extractor(config.extractor)
+    return _Method(extractor, extractor.backend if isinstance(extractor, Kp2dExtractor) else None, config)
 
 
 def _picture_factor(*images: ImageArray) -> float:
@@ -179,7 +160,10 @@ def _draw_pair(first: Path, second: Path, method: _Method, args: argparse.Namesp
     keypoints = method.extractor.extract(images[0]), method.extractor.extract(images[1])
     matches = match(*keypoints, method.config.matching)
     inlier = agreeing_matches(keypoints, matches, args.ransac, args.threshold_px) if args.ransac else None
-    pair = MatchedPair(images, keypoints, matches, inlier)
+    probability = None
+    if isinstance(method.extractor, MatchJudge) and images[0].shape[:2] == images[1].shape[:2]:
+        probability = method.extractor.judge(*keypoints, matches, (images[0].shape[0], images[0].shape[1]))
+    pair = MatchedPair(images, keypoints, matches, inlier, probability)
     counts = f'{len(keypoints[0])} and {len(keypoints[1])} keypoints of {_named(method)}, {len(matches)} matches'
     geometry = '' if inlier is None else f', {args.ransac} within {args.threshold_px:g} px'
     title = f'{first.name} - {second.name}: {counts}{geometry}'

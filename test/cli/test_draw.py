@@ -65,8 +65,8 @@ def test_a_video_becomes_a_video(images, tmp_path):
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (['0.png', '--method', 'sfit'], "--method: found 'sfit', expected sift, orb, the path of a checkpoint"),
-        (['0.png', '--method', 'untrained:compact-z'], "found 'compact-z', which is neither a file nor one of"),
+        (['0.png', '--method', 'sfit'], "found 'sfit', which is no file, did you mean sift?"),
+        (['0.png', '--method', 'untrained:compact-z'], "found 'compact-z', did you mean compact-"),
         (['0.png', 'matching.ration=0.8'], 'did you mean matching.ratio?'),
         (['nowhere.png'], 'nowhere.png'),
         (['nowhere'], 'nowhere: does not exist'),

@@ -1,0 +1,124 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+``kp2d evaluate inlier``: what an IO-Net is worth after training.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from kp2d_ros.cli.command import run_command
+from kp2d_ros.core.errors import BackendError, ConfigError
+from kp2d_ros.core.settings import build, flatten, parse_overrides, section
+from kp2d_ros.datasets.homography_sets import SyntheticConfig, open_homography_set, set_fingerprint
+from kp2d_ros.evaluation.fingerprint import read_versions
+from kp2d_ros.evaluation.inlier import InlierProtocol, evaluate_inlier
+from kp2d_ros.evaluation.inlier_report import InlierEvaluation, format_report, make_page, verdict, write_json
+from kp2d_ros.evaluation.keypoint_protocol import KeypointProtocol
+from kp2d_ros.evaluation.keypoint_runner import EvaluationDesk, chosen_pairs
+from kp2d_ros.evaluation.methods import MethodRules, ModelConfig, build_methods
+from kp2d_ros.evaluation.prediction_cache import PredictionCache
+from kp2d_ros.inference.extractor import ExtractorConfig
+from kp2d_ros.inference.pipeline import find_model
+from kp2d_ros.odometry.matching import MatchingConfig
+
+SUMMARY = 'How well an IO-Net tells right matches from wrong ones, and whether RANSAC is the better for it.'
+
+
+@dataclass(frozen=True, slots=True)
+class InlierSettings(InlierProtocol):
+    """
+    The protocol, which matches are judged, how pairs are made of photographs, and where networks run.
+    """
+
+    matching: MatchingConfig = section(MatchingConfig)
+    synthetic: SyntheticConfig = section(SyntheticConfig)
+    model: ModelConfig = section(ModelConfig)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """
+    The options of the command.
+    """
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    listing = '\n'.join(f'  {key}={value}\n      {info.description}' for key, value, info in flatten(InlierSettings()))
+    parser.epilog = f'settings and their defaults (matching.ratio=1 leaves more wrong matches to judge):\n{listing}'
+    parser.add_argument(
+        'dataset', type=Path, metavar='DATASET', help='HPatches folder, or a folder or tar of photographs'
+    )
+    parser.add_argument(
+        '--model',
+        required=True,
+        metavar='MODEL',
+        help='checkpoint or .onnx of a network, or the name of one that ships',
+    )
+    parser.add_argument(
+        '--inlier-model', type=Path, metavar='PATH', help='default: NAME_inlier.safetensors beside the model'
+    )
+    parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='for report.html, report.json, cache/')
+    parser.add_argument('--quiet', action='store_true', help='no progress bar')
+    parser.add_argument('settings', nargs='*', metavar='KEY=VALUE', help='settings, see below')
+
+
+def run(args: argparse.Namespace) -> int:
+    """
+    Evaluate, write the reports, print the table and the verdict.
+
+    :raises Kp2dError: if the settings, the data, a model or the folder cannot be used.
+    """
+    from tqdm import tqdm
+
+    try:
+        from kp2d_ros.inference.inlier_model import inlier_file, load_inlier_model
+    except ModuleNotFoundError as error:
+        raise BackendError(
+            f"IO-Net needs the Python package {error.name}, which is not installed; try: pip install 'kp2d_ros[torch]'"
+        ) from error
+    settings = build(InlierSettings, parse_overrides(args.settings))
+    protocol = KeypointProtocol(
+        width=settings.width,
+        height=settings.height,
+        top_k=settings.keypoints,
+        threshold_px=settings.right_px,
+        half_pixel=True,
+        color_order='rgb',
+    )
+    network = find_model(ExtractorConfig(name='kp2d', model=args.model, device=settings.model.device))
+    (method,) = build_methods([network], MethodRules(protocol.candidates), settings.model)
+    model_id = method.facts.get('model')
+    if not model_id:
+        raise ConfigError(f'--model: found {args.model}, expected a network of this package, which has an IO-Net')
+    path = args.inlier_model or inlier_file(network)
+    model = load_inlier_model(path, model_id, settings.model.device)
+    images = open_homography_set(args.dataset, settings.size, settings.synthetic)
+    desk = EvaluationDesk(images, protocol, PredictionCache(args.out / 'cache'))
+    chosen = chosen_pairs(images, protocol)
+    bar = tqdm(chosen, unit='pair', disable=True if args.quiet else None, leave=False)
+    report = evaluate_inlier(
+        (desk.keypoint_pair(method, pair) for pair in bar), model.judge, settings.matching, settings
+    )
+    evaluation = InlierEvaluation(
+        dataset=images.name,
+        dataset_fingerprint=set_fingerprint(chosen, desk.fingerprints),
+        model=method.facts,
+        inlier_model=path.name,
+        settings=settings,
+        versions=read_versions(),
+        report=report,
+    )
+    write_json(evaluation, args.out / 'report.json')
+    make_page(evaluation).write(args.out / 'report.html')
+    print(format_report(report))
+    print('\n'.join(['', *(f'- {sentence}' for sentence in verdict(report))]))
+    print(f'written {args.out}/report.html, report.json')
+    return 0
+
+
+main = partial(run_command, 'kp2d evaluate inlier', SUMMARY, add_arguments, run)
+
+if __name__ == '__main__':
+    raise SystemExit(main())
