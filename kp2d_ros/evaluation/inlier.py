@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -88,6 +89,8 @@ class ClassifierScore:
 
     ``right_share`` is what a classifier reaches in precision that takes every match. The average precisions are the
     areas under the curves of precision over recall: by IO-Net's output and by the descriptor distance alone.
+    ``best_threshold`` is where the harmonic mean of precision and recall, ``best_f1``, is largest on these very
+    matches.
     """
 
     match_count: int
@@ -96,6 +99,8 @@ class ClassifierScore:
     recall: float
     average_precision: float
     distance_average_precision: float
+    best_threshold: float
+    best_f1: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +173,7 @@ def score_classifier(judged: Sequence[JudgedPair], threshold: float) -> Classifi
     by_distance = np.concatenate([np.empty(0, np.float32), *(pair.matches.scores for pair in judged)])
     taken = probability >= threshold
     hits = int(np.count_nonzero(taken & right))
+    best_threshold, best_f1 = _best_threshold(probability, right)
     return ClassifierScore(
         match_count=len(right),
         right_share=_share(int(right.sum()), len(right)),
@@ -175,6 +181,8 @@ def score_classifier(judged: Sequence[JudgedPair], threshold: float) -> Classifi
         recall=_share(hits, int(right.sum())),
         average_precision=average_precision(probability, right),
         distance_average_precision=average_precision(by_distance, right),
+        best_threshold=best_threshold,
+        best_f1=best_f1,
     )
 
 
@@ -185,11 +193,34 @@ def average_precision(scores: Float32Array, right: BoolArray) -> float:
     """
     if not right.any():
         return float('nan')
+    curve = _curve(scores, right)
+    gains = np.diff(curve.hits, prepend=0) / curve.hits[-1]
+    return float(np.sum(gains * curve.hits / curve.taken))
+
+
+class _Curve(NamedTuple):
+    """
+    For each distinct score, from the highest: how many matches reach it, and how many of these are right.
+    """
+
+    scores: Float32Array
+    taken: npt.NDArray[np.int64]
+    hits: npt.NDArray[np.int64]
+
+
+def _curve(scores: Float32Array, right: BoolArray) -> _Curve:
     order = np.argsort(-scores, kind='stable')
-    hits = np.cumsum(right[order])
     last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)  # of each group of equal scores
-    gains = np.diff(hits[last], prepend=0) / hits[-1]
-    return float(np.sum(gains * hits[last] / (last + 1)))
+    return _Curve(scores[order][last], last + 1, np.cumsum(right[order])[last])
+
+
+def _best_threshold(scores: Float32Array, right: BoolArray) -> tuple[float, float]:
+    if not right.any():
+        return float('nan'), float('nan')
+    curve = _curve(scores, right)
+    f1 = 2 * curve.hits / (curve.taken + curve.hits[-1])
+    best = int(np.argmax(f1))
+    return float(curve.scores[best]), float(f1[best])
 
 
 def _share(part: int, whole: int) -> float:

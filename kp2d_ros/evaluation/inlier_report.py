@@ -56,7 +56,8 @@ def verdict(report: InlierReport) -> list[str]:
     sentences = [
         f'{_percent(score.right_share)} of {score.match_count} matches in {report.pair_count} pairs are right. Of '
         f'those that IO-Net takes for right {_percent(score.precision)} are; it finds {_percent(score.recall)} of all '
-        'right ones.',
+        f'right ones. On these matches a threshold of {score.best_threshold:.2f} would tell them apart best '
+        f'(F1 {score.best_f1:.3f}).',
         f'Ordered by IO-Net the matches have an average precision of {score.average_precision:.3f}, by the descriptor '
         f'distance alone {score.distance_average_precision:.3f}.',
     ]

@@ -66,6 +66,15 @@ def test_a_judge_that_knows_reaches_everything(pair):
     assert at_3_px['uniform'] < 1.0
 
 
+def test_the_best_threshold_of_a_hand_made_case(pair):
+    probability = np.linspace(0.0, 1.0, 200, dtype=np.float32)
+    report = evaluate_inlier([pair], lambda s, t, m, size: probability, MatchingConfig(), InlierProtocol(runs=1))
+    right = judge_pair(pair, lambda s, t, m, size: probability, MatchingConfig()).right
+    f1 = [2 * np.sum(right[k:]) / (200 - k + right.sum()) for k in range(200)]
+    assert report.classifier.best_f1 == pytest.approx(max(f1))
+    assert report.classifier.best_threshold == probability[int(np.argmax(f1))]
+
+
 def test_a_judge_that_takes_all_is_as_good_as_none(pair):
     protocol = InlierProtocol(iterations=(20,), runs=4)
     report = evaluate_inlier([pair], lambda s, t, m, size: np.ones(len(m), np.float32), MatchingConfig(), protocol)

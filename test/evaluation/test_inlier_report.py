@@ -13,7 +13,7 @@ import pytest
 from kp2d_ros.evaluation.inlier import ClassifierScore, InlierProtocol, InlierReport, SamplingScore
 from kp2d_ros.evaluation.inlier_report import InlierEvaluation, format_report, make_page, verdict, write_json
 
-CLASSIFIER = ClassifierScore(1000, 0.4, 0.8, 0.5, 0.75, 0.6)
+CLASSIFIER = ClassifierScore(1000, 0.4, 0.8, 0.5, 0.75, 0.6, 0.3, 0.7)
 METHODS = (
     'uniform',
     'guided',
@@ -51,6 +51,7 @@ def test_differences_that_may_be_chance_are_called_so():
 def test_the_classifier_is_put_in_words():
     first, second = verdict(report_of())[:2]
     assert first.startswith('40.0 % of 1000 matches in 20 pairs are right. Of those that IO-Net takes for right 80.0 %')
+    assert 'a threshold of 0.30 would tell them apart best (F1 0.700)' in first
     assert 'average precision of 0.750, by the descriptor distance alone 0.600' in second
     unknown = replace(report_of(), classifier=replace(CLASSIFIER, precision=math.nan))
     assert 'takes for right an unknown share are' in verdict(unknown)[0]
