@@ -131,6 +131,7 @@ def make_page(evaluation: InlierEvaluation) -> Page:
     )
     page.heading('Does it help, on what, and by how much')
     page.bullets(verdict(report))
+    page.paragraph('+- is the 95 % interval over runs with other samples; other images would differ by more.')
     page.heading('As a classifier of matches')
     page.table(
         ['ordered by', 'average precision'],
