@@ -36,6 +36,7 @@ COMMANDS = {
     'train': Command('kp2d_ros.cli.train', 'train a keypoint network on photographs or bags', 'torch'),
     'pairs': Command('kp2d_ros.cli.pairs', 'draw a contact sheet of training pairs', 'torch'),
     'draw': Command('kp2d_ros.cli.draw', 'draw keypoints, scores, matches and tracks on your own images', 'bags'),
+    'evaluate': Command('kp2d_ros.cli.evaluate', 'measure keypoints or odometry against the truth', 'evaluation'),
     'export': Command('kp2d_ros.cli.export', 'export a network to ONNX and compare the outputs', 'export'),
 }
 

@@ -7,16 +7,14 @@ and ONNX models of others.
 ``orb``, ``sift``, ``akaze``: OpenCV with its defaults, as published figures were measured: whole pixels for ORB, plain
 SIFT with one point for each orientation, its descriptors not normalised. ``frontend-orb``, ``frontend-sift``: the same
 detectors as the frontend uses them, their points corrected to sub-pixel places, with RootSIFT.
-``untrained:PRESET``: a network without training, as the floor that a trained one must leave. A path: a checkpoint, an
-ONNX file written by ``kp2d export``, or the YAML adapter of an ONNX model of others
-(:mod:`kp2d_ros.inference.adapted_onnx`).
+The name of a network that ships with the package. ``untrained:PRESET``: one without training, as the floor that a
+trained one must leave. A path: a checkpoint, an ONNX file written by ``kp2d export``, or the YAML adapter of an ONNX
+model of others (:mod:`kp2d_ros.inference.adapted_onnx`).
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,13 +23,14 @@ from typing import Any
 import cv2
 import numpy as np
 
-from kp2d_ros.core.errors import BackendError, ConfigError, DataError
+from kp2d_ros.core.errors import BackendError, ConfigError
 from kp2d_ros.core.records import ImageArray, Keypoints
-from kp2d_ros.core.resources import read_version
 from kp2d_ros.core.settings import setting, validate
+from kp2d_ros.evaluation.fingerprint import hash_code, hash_file, hash_values
 from kp2d_ros.evaluation.keypoint_pair import best_keypoints
 from kp2d_ros.inference.extractor import ExtractorConfig
 from kp2d_ros.inference.pipeline import build_extractor
+from kp2d_ros.inference.shipped import shipped_file, shipped_names
 from kp2d_ros.networks.config import PRESETS, network_config
 
 UNTRAINED = 'untrained:'
@@ -85,7 +84,7 @@ class Method:
         """
         A hash of the facts: methods of one fingerprint find the same keypoints.
         """
-        return hashlib.sha256(json.dumps(dict(self.facts), sort_keys=True).encode()).hexdigest()[:16]
+        return hash_values(self.facts)
 
 
 def build_methods(texts: Sequence[str], rules: MethodRules, models: ModelConfig) -> list[Method]:
@@ -116,7 +115,7 @@ def _is_path(text: str) -> bool:
 
 
 def _known() -> str:
-    others = [f'{FRONTEND}orb', f'{FRONTEND}sift', f'{UNTRAINED}PRESET']
+    others = [f'{FRONTEND}orb', f'{FRONTEND}sift', *shipped_names(), f'{UNTRAINED}PRESET']
     return f'{", ".join([*_OPENCV, *others])}, or the path of a checkpoint, .onnx file or adapter (.yaml)'
 
 
@@ -128,6 +127,8 @@ def _build(text: str, name: str, rules: MethodRules, models: ModelConfig) -> Met
     if text.startswith(UNTRAINED):
         network_config(text.removeprefix(UNTRAINED))  # a preset that is not there is refused with the nearest one
         return _network_method(text.removeprefix(UNTRAINED), text, rules, models)
+    if text in shipped_names():
+        return _network_method(text, text, rules, models)
     if text in PRESETS:
         raise ConfigError(f'methods: found {text}, a network without trained weights; to see it so: {UNTRAINED}{text}')
     if not Path(text).expanduser().is_file():
@@ -191,7 +192,7 @@ def _all_candidates(rules: MethodRules, **settings: Any) -> ExtractorConfig:
 
 def _frontend_method(name: str, rules: MethodRules) -> Method:
     extractor = build_extractor(_all_candidates(rules, name=name.removeprefix(FRONTEND)))
-    facts = {'kind': name, 'opencv': cv2.__version__, 'package': read_version(), 'candidates': rules.candidates}
+    facts = {'kind': name, 'opencv': cv2.__version__, 'source': hash_code(), 'candidates': rules.candidates}
     return Method(name, facts, extractor.extract)
 
 
@@ -203,8 +204,11 @@ def _network_method(model: str, name: str, rules: MethodRules, models: ModelConf
     facts = {
         'kind': 'network',
         'model': info.model_id,
-        'sha256': '' if untrained else file_sha256(Path(model).expanduser()),
+        'sha256': ''
+        if untrained
+        else hash_file(shipped_file(model, models.device, 'auto') or Path(model).expanduser()),
         'runtime': f'{info.backend} {_version(info.backend)}',
+        'source': hash_code(),
         'device': info.device,
         'precision': models.precision,
         'candidates': rules.candidates,
@@ -224,9 +228,10 @@ def _adapted_method(path: Path, name: str, rules: MethodRules, models: ModelConf
     model = AdaptedModel(path, OnnxOptions(models.device, 'auto', models.threads))
     facts = {
         'kind': 'adapted',
-        'sha256': file_sha256(model.model_path),
-        'adapter': file_sha256(path),
+        'sha256': hash_file(model.model_path),
+        'adapter': hash_file(path),
         'runtime': f'onnxruntime {_version("onnxruntime")}',
+        'source': hash_code(),
         'device': model.device,
         'candidates': rules.candidates,
     }
@@ -237,22 +242,6 @@ def _in_order(detect: Callable[[ImageArray], Keypoints], rules: MethodRules) -> 
     if rules.color_order == 'rgb':
         return detect
     return lambda image: detect(np.ascontiguousarray(image[..., ::-1]) if image.ndim == 3 else image)
-
-
-def file_sha256(path: Path) -> str:
-    """
-    SHA-256 of a file.
-
-    :raises DataError: if it cannot be read.
-    """
-    digest = hashlib.sha256()
-    try:
-        with path.open('rb') as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    except OSError as error:
-        raise DataError(f'{path}: cannot be read: {error.strerror}') from error
-    return digest.hexdigest()
 
 
 def _version(package: str) -> str:

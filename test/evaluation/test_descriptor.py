@@ -62,9 +62,7 @@ def correlated(rng):
 def test_matching_score_equals_the_loops(rng):
     source, target = correlated(rng)
     first, second = best_keypoints(source, 20), best_keypoints(target, 20)
-    expected = (
-        oracle_one_way(first, second, np.linalg.inv(SHIFT)) + oracle_one_way(second, first, SHIFT)
-    ) / 2
+    expected = (oracle_one_way(first, second, np.linalg.inv(SHIFT)) + oracle_one_way(second, first, SHIFT)) / 2
     assert matching_score(KeypointPair(source, target, SHIFT, SIZE, count=20)) == pytest.approx(expected)
     assert 0.2 < expected < 1
 

@@ -1,0 +1,110 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+
+import cv2
+import pytest
+
+from kp2d_ros.cli.main import main
+
+SMALL = ['width=144', 'height=96', 'top_k=40', 'orders=2', 'model.threads=1', '--quiet']
+
+
+def evaluate(*words: object) -> int:
+    return main(['evaluate', 'keypoints', *(str(word) for word in words)])
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / 'out'
+
+
+def test_evaluates_methods_and_writes_both_reports(hpatches, out, capsys):
+    assert evaluate(hpatches, '--methods', 'orb,sift,untrained:compact-n', '--out', out, *SMALL) == 0
+    shown = capsys.readouterr().out
+    assert 'hpatches: 10 pairs' in shown and 'Homographies, the task itself:' in shown
+    report = json.loads((out / 'report.json').read_text())
+    assert [method['name'] for method in report['methods']] == ['orb', 'sift', 'untrained:compact-n']
+    sift = report['methods'][1]
+    assert set(sift['means']) == {'all', 'light', 'viewpoint'}
+    assert sift['means']['light']['repeatability'] == sift['means']['light']['correct_1'] == 1.0
+    assert report['settings']['top_k'] == 40 and report['versions']['kp2d_ros']
+    page = (out / 'report.html').read_text()
+    for words in ('Which is better', 'v_shift', 'untrained:compact-n', report['dataset']['fingerprint']):
+        assert words in page
+    assert page.count('<img ') == 2 + 2 * 3
+    assert 'http://' not in page and 'https://' not in page and '<script' not in page
+
+
+def test_a_second_run_takes_everything_from_the_cache(hpatches, out, capsys):
+    words = (hpatches, '--methods', 'sift', '--out', out, *SMALL)
+    assert evaluate(*words) == 0
+    first = json.loads((out / 'report.json').read_text())
+    assert evaluate(*words) == 0
+    second = json.loads((out / 'report.json').read_text())
+    assert 'came from the cache' in capsys.readouterr().out
+    assert second['methods'][0]['images_from_cache'] >= 12
+    assert first['methods'][0]['pairs'] == second['methods'][0]['pairs']
+
+
+def test_without_a_cache_nothing_is_kept(hpatches, out):
+    assert evaluate(hpatches, '--methods', 'sift', '--out', out, '--no-cache', *SMALL) == 0
+    assert sorted(path.name for path in out.iterdir()) == ['report.html', 'report.json']
+
+
+def test_pairs_are_made_of_photographs(hpatches, tmp_path, out, capsys):
+    photographs = tmp_path / 'photographs'
+    photographs.mkdir()
+    for number in (1, 2):
+        image = cv2.imread(str(hpatches / f'v_shift/{number}.ppm'))
+        cv2.imwrite(str(photographs / f'{number}.png'), cv2.resize(image, None, fx=2, fy=2))
+    words = ('--methods', 'sift', '--out', out, 'synthetic.pairs=2', *SMALL)
+    assert evaluate(photographs, *words) == 0
+    report = json.loads((out / 'report.json').read_text())
+    assert report['dataset']['pairs'] == 4 and list(report['methods'][0]['sequences']) == ['1.png', '2.png']
+    assert list(report['methods'][0]['means']) == ['all']
+    assert evaluate(photographs, *words) == 0
+    again = json.loads((out / 'report.json').read_text())
+    assert again['dataset'] == report['dataset'] and again['methods'][0]['images_from_cache'] == 8
+
+
+def test_the_size_has_a_short_form(hpatches, out):
+    assert evaluate(hpatches, '--methods', 'orb', '--out', out, '--size', '96x80', 'top_k=20', '--quiet') == 0
+    settings = json.loads((out / 'report.json').read_text())['settings']
+    assert (settings['width'], settings['height'], settings['pool']) == (96, 80, 80)
+
+
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [
+        (['--methods', 'surf'], "found 'surf', which is no file"),
+        (['--methods', 'compact-s'], 'untrained:compact-s'),
+        (['half_pixle=true'], 'unknown setting half_pixle, did you mean half_pixel?'),
+        (['--size', 'large'], "--size: found 'large', expected for instance 640x480"),
+        (['exclude=[i_flat,v_shift]'], 'every sequence is left out'),
+        (['color_order=hsv'], 'color_order'),
+    ],
+)
+def test_what_cannot_be_is_one_line(hpatches, out, capsys, words, message):
+    assert evaluate(hpatches, '--out', out, '--quiet', *words) == 1
+    error = capsys.readouterr().err
+    assert message in error and error.count('\n') == 1
+    assert not out.exists()
+
+
+def test_a_dataset_that_is_not_there_is_one_line(tmp_path, out, capsys):
+    assert evaluate(tmp_path / 'nothing', '--out', out) == 1
+    assert 'nothing: does not exist, expected an HPatches folder' in capsys.readouterr().err
+
+
+def test_without_a_subject_the_subjects_are_named(capsys):
+    with pytest.raises(SystemExit) as status:
+        main(['evaluate', 'keypionts'])
+    assert status.value.code == 2
+    with pytest.raises(SystemExit) as status:
+        main(['evaluate', '--help'])
+    assert status.value.code == 0
+    shown = capsys.readouterr().out
+    assert 'keypoints  pairs of images under known homographies' in shown and 'odometry' in shown
