@@ -175,8 +175,10 @@ def _draw_pair(first: Path, second: Path, method: _Method, args: argparse.Namesp
 def _draw_frames(method: _Method, args: argparse.Namespace) -> int:
     from tqdm import tqdm  # --help needs none of it
 
-    if args.every < 1 or args.fps <= 0 or (args.max_frames or 1) < 1:
-        raise ConfigError('found --every, --max-frames or --fps below 1 frame, expected --every 1 or more')
+    if not (args.every >= 1 and args.fps > 0 and (args.max_frames is None or args.max_frames >= 1)):
+        raise ConfigError(
+            f'found --every {args.every}, --max-frames {args.max_frames}, --fps {args.fps:g}; expected positive numbers'
+        )
     sequence = open_source(args)
     sink = open_sink(args.out, args.fps)
     frontend = build_frontend(method.config, method.extractor)
