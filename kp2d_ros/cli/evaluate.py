@@ -20,7 +20,6 @@ SUBJECTS = {
         'pairs of images under known homographies (HPatches, photos)',
     ),
     'odometry': ('kp2d_ros.cli.evaluate_odometry', 'bags and dataset folders with true poses'),
-    'inlier': ('kp2d_ros.cli.evaluate_inlier', 'an IO-Net on pairs of images: as a judge of matches, and in RANSAC'),
     'inlier': (
         'kp2d_ros.cli.evaluate_inlier',
         'an IO-Net: as a classifier of matches, a filter, and the guide of RANSAC',

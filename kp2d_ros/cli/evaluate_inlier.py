@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from kp2d_ros.cli.command import run_command
+from kp2d_ros.cli.keypoint_methods import ModelConfig, build_methods
 from kp2d_ros.core.errors import BackendError, ConfigError
 from kp2d_ros.core.settings import build, flatten, parse_overrides, section
 from kp2d_ros.datasets.homography_sets import SyntheticConfig, open_homography_set, set_fingerprint
@@ -20,7 +21,7 @@ from kp2d_ros.evaluation.inlier import InlierProtocol, evaluate_inlier
 from kp2d_ros.evaluation.inlier_report import InlierEvaluation, format_report, make_page, verdict, write_json
 from kp2d_ros.evaluation.keypoint_protocol import KeypointProtocol
 from kp2d_ros.evaluation.keypoint_runner import EvaluationDesk, chosen_pairs
-from kp2d_ros.evaluation.methods import MethodRules, ModelConfig, build_methods
+from kp2d_ros.evaluation.methods import MethodRules
 from kp2d_ros.evaluation.prediction_cache import PredictionCache
 from kp2d_ros.inference.extractor import ExtractorConfig
 from kp2d_ros.inference.pipeline import find_model

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kp2d_ros.cli.command import run_command
+from kp2d_ros.cli.keypoint_methods import ModelConfig, build_methods
 from kp2d_ros.core.errors import BackendError, ConfigError
 from kp2d_ros.core.settings import build, flatten, merge, parse_overrides, section
 from kp2d_ros.datasets.homography_sets import SyntheticConfig, open_homography_set, set_fingerprint
@@ -22,7 +23,7 @@ from kp2d_ros.evaluation.keypoint_protocol import KeypointProtocol
 from kp2d_ros.evaluation.keypoint_report import KeypointEvaluation, format_table, unknown_notes, write_json
 from kp2d_ros.evaluation.keypoint_runner import EvaluationDesk, chosen_pairs, evaluate_keypoints
 from kp2d_ros.evaluation.keypoint_summary import verdict
-from kp2d_ros.evaluation.methods import MethodRules, ModelConfig, build_methods
+from kp2d_ros.evaluation.methods import MethodRules
 from kp2d_ros.evaluation.prediction_cache import PredictionCache
 
 SUMMARY = 'Repeatability, localisation, homographies and matching on image pairs whose homography is known.'

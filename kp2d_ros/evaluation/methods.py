@@ -1,58 +1,22 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-What can be evaluated, by name: OpenCV's detectors as they are, the extractors of the frontend, networks of this package
-and ONNX models of others.
-
-``orb``, ``sift``, ``akaze``: OpenCV with its defaults, as published figures were measured: whole pixels for ORB, plain
-SIFT with one point for each orientation, its descriptors not normalised. ``frontend-orb``, ``frontend-sift``: the same
-detectors as the frontend uses them, their points corrected to sub-pixel places, with RootSIFT.
-The name of a network that ships with the package. ``untrained:PRESET``: one without training, as the floor that a
-trained one must leave. A path: a checkpoint, an ONNX file written by ``kp2d export``, or the YAML adapter of an ONNX
-model of others (:mod:`kp2d_ros.inference.adapted_onnx`).
+What can be evaluated: something that finds and describes keypoints; and OpenCV's detectors as they are.
 """
 
 from __future__ import annotations
 
-import importlib.metadata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from kp2d_ros.core.errors import BackendError, ConfigError
+from kp2d_ros.core.errors import BackendError
 from kp2d_ros.core.records import ImageArray, Keypoints
-from kp2d_ros.core.settings import setting, validate
-from kp2d_ros.evaluation.fingerprint import hash_code, hash_file, hash_values
+from kp2d_ros.evaluation.fingerprint import hash_values
 from kp2d_ros.evaluation.keypoint_pair import best_keypoints
-from kp2d_ros.inference.extractor import ExtractorConfig
-from kp2d_ros.inference.pipeline import build_extractor
-from kp2d_ros.inference.shipped import shipped_file, shipped_names
-from kp2d_ros.networks.config import PRESETS, network_config
-
-UNTRAINED = 'untrained:'
-FRONTEND = 'frontend-'
-CHECKPOINTS = ('.safetensors', '.ckpt', '.pth', '.pt')
-ADAPTERS = ('.yaml', '.yml')
-
-
-@dataclass(frozen=True, slots=True)
-class ModelConfig:
-    """
-    Where networks run.
-    """
-
-    device: str = setting('auto', 'device of networks: auto, cpu, cuda, cuda:1, ...')
-    precision: str = setting(
-        'fp32', 'number format of networks; auto: fp16 on CUDA', choices=('auto', 'fp32', 'fp16', 'bf16')
-    )
-    threads: int = setting(0, 'threads of networks on a CPU; 0: as the runtime decides', minimum=0, maximum=1024)
-
-    def __post_init__(self) -> None:
-        validate(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,59 +51,15 @@ class Method:
         return hash_values(self.facts)
 
 
-def build_methods(texts: Sequence[str], rules: MethodRules, models: ModelConfig) -> list[Method]:
+def opencv_method(name: str, rules: MethodRules) -> Method:
     """
-    The methods of some names and paths.
+    ``orb``, ``sift`` or ``akaze`` with OpenCV's defaults, as published figures were measured.
 
-    :raises ConfigError: if one is not known, or named twice.
-    :raises DataError: if the file of a model cannot be read as such.
-    :raises BackendError: if what one needs is not installed here.
+    Whole pixels for ORB; plain SIFT with one point for each orientation, its descriptors not normalised.
+
+    :raises BackendError: if this OpenCV does not have it.
     """
-    if not texts:
-        raise ConfigError(f'methods: found none, expected some of {_known()}')
-    if len(set(texts)) < len(texts):
-        raise ConfigError(f'methods: found {", ".join(texts)}, expected each once')
-    return [_build(text, name, rules, models) for text, name in zip(texts, short_names(texts), strict=True)]
-
-
-def short_names(texts: Sequence[str]) -> list[str]:
-    """
-    What tables call some methods: names as they are, files without folder and suffix where that tells them apart.
-    """
-    stems = [Path(text).stem if _is_path(text) else text for text in texts]
-    return [stem if stems.count(stem) == 1 else text for stem, text in zip(stems, texts, strict=True)]
-
-
-def _is_path(text: str) -> bool:
-    return Path(text).suffix in (*CHECKPOINTS, *ADAPTERS, '.onnx') or '/' in text
-
-
-def _known() -> str:
-    others = [f'{FRONTEND}orb', f'{FRONTEND}sift', *shipped_names(), f'{UNTRAINED}PRESET']
-    return f'{", ".join([*_OPENCV, *others])}, or the path of a checkpoint, .onnx file or adapter (.yaml)'
-
-
-def _build(text: str, name: str, rules: MethodRules, models: ModelConfig) -> Method:
-    if text in _OPENCV:
-        return _opencv_method(text, rules)
-    if text in (f'{FRONTEND}orb', f'{FRONTEND}sift'):
-        return _frontend_method(text, rules)
-    if text.startswith(UNTRAINED):
-        network_config(text.removeprefix(UNTRAINED))  # a preset that is not there is refused with the nearest one
-        return _network_method(text.removeprefix(UNTRAINED), text, rules, models)
-    if text in shipped_names():
-        return _network_method(text, text, rules, models)
-    if text in PRESETS:
-        raise ConfigError(f'methods: found {text}, a network without trained weights; to see it so: {UNTRAINED}{text}')
-    if not Path(text).expanduser().is_file():
-        raise ConfigError(f'methods: found {text!r}, which is no file, expected one of {_known()}')
-    if Path(text).suffix in ADAPTERS:
-        return _adapted_method(Path(text).expanduser(), name, rules, models)
-    return _network_method(text, name, rules, models)
-
-
-def _opencv_method(name: str, rules: MethodRules) -> Method:
-    detector = _OPENCV[name](rules.candidates)
+    detector = OPENCV[name](rules.candidates)
 
     def detect(image: ImageArray) -> Keypoints:
         gray = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
@@ -178,77 +98,4 @@ def _akaze(candidates: int) -> Any:
     return make()
 
 
-_OPENCV: dict[str, Callable[[int], Any]] = {'orb': _orb, 'sift': _sift, 'akaze': _akaze}
-
-
-def _all_candidates(rules: MethodRules, **settings: Any) -> ExtractorConfig:
-    """
-    Settings that leave the choice to the protocol: no suppression, no border, everything with a score.
-    """
-    return ExtractorConfig(
-        max_keypoints=rules.candidates, score_threshold=0.0, border_px=0.0, nms_radius_px=0.0, **settings
-    )
-
-
-def _frontend_method(name: str, rules: MethodRules) -> Method:
-    extractor = build_extractor(_all_candidates(rules, name=name.removeprefix(FRONTEND)))
-    facts = {'kind': name, 'opencv': cv2.__version__, 'source': hash_code(), 'candidates': rules.candidates}
-    return Method(name, facts, extractor.extract)
-
-
-def _network_method(model: str, name: str, rules: MethodRules, models: ModelConfig) -> Method:
-    untrained = name.startswith(UNTRAINED)
-    settings = {'device': models.device, 'precision': models.precision, 'threads': models.threads}
-    extractor = build_extractor(_all_candidates(rules, name='kp2d', model=model, allow_untrained=untrained, **settings))
-    info = extractor.info
-    facts = {
-        'kind': 'network',
-        'model': info.model_id,
-        'sha256': ''
-        if untrained
-        else hash_file(shipped_file(model, models.device, 'auto') or Path(model).expanduser()),
-        'runtime': f'{info.backend} {_version(info.backend)}',
-        'source': hash_code(),
-        'device': info.device,
-        'precision': models.precision,
-        'candidates': rules.candidates,
-        'channels': rules.color_order,
-    }
-    return Method(name, facts, _in_order(extractor.extract, rules))
-
-
-def _adapted_method(path: Path, name: str, rules: MethodRules, models: ModelConfig) -> Method:
-    try:
-        from kp2d_ros.inference.adapted_onnx import AdaptedModel
-        from kp2d_ros.inference.onnx_backend import OnnxOptions
-    except ModuleNotFoundError as error:
-        raise BackendError(
-            f"{path}: needs the Python package {error.name}, which is not installed; try: pip install 'kp2d_ros[onnx]'"
-        ) from error
-    model = AdaptedModel(path, OnnxOptions(models.device, 'auto', models.threads))
-    facts = {
-        'kind': 'adapted',
-        'sha256': hash_file(model.model_path),
-        'adapter': hash_file(path),
-        'runtime': f'onnxruntime {_version("onnxruntime")}',
-        'source': hash_code(),
-        'device': model.device,
-        'candidates': rules.candidates,
-    }
-    return Method(name, facts, lambda image: best_keypoints(model.extract(image), rules.candidates))
-
-
-def _in_order(detect: Callable[[ImageArray], Keypoints], rules: MethodRules) -> Callable[[ImageArray], Keypoints]:
-    if rules.color_order == 'rgb':
-        return detect
-    return lambda image: detect(np.ascontiguousarray(image[..., ::-1]) if image.ndim == 3 else image)
-
-
-def _version(package: str) -> str:
-    """
-    Version of an installed package; empty where it is none.
-    """
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return ''
+OPENCV: dict[str, Callable[[int], Any]] = {'orb': _orb, 'sift': _sift, 'akaze': _akaze}

@@ -18,7 +18,7 @@ from kp2d_ros.datasets.homography_sets import HPatchesSet, SyntheticConfig, Synt
 from kp2d_ros.evaluation.keypoint_pair import KeypointPair
 from kp2d_ros.evaluation.keypoint_protocol import KeypointProtocol
 from kp2d_ros.evaluation.keypoint_runner import EvaluationDesk, chosen_pairs, evaluate_keypoints, pair_figures
-from kp2d_ros.evaluation.methods import Method, MethodRules, ModelConfig, build_methods
+from kp2d_ros.evaluation.methods import Method, MethodRules, opencv_method
 from kp2d_ros.evaluation.prediction_cache import PredictionCache
 
 W, H = 80, 60
@@ -221,7 +221,7 @@ def test_binary_descriptors_are_compared_by_their_bits(rng):
 
 
 def run(images, protocol=SMALL, folder=None, names=('orb', 'sift')):
-    methods = build_methods(names, MethodRules(protocol.candidates), ModelConfig(threads=1))
+    methods = [opencv_method(name, MethodRules(protocol.candidates)) for name in names]
     desk = EvaluationDesk(images, protocol, PredictionCache(folder))
     seen = []
     results = evaluate_keypoints(desk, chosen_pairs(images, protocol), methods, seen.append)
@@ -243,7 +243,7 @@ def test_a_set_with_known_shifts_is_nearly_perfect(hpatches):
 def test_homographies_are_scaled_with_the_images(hpatches):
     halved = KeypointProtocol(width=72, height=96, top_k=60, orders=1)
     desk = EvaluationDesk(HPatchesSet(hpatches), halved, PredictionCache(None))
-    method = build_methods(['sift'], MethodRules(60), ModelConfig())[0]
+    method = opencv_method('sift', MethodRules(60))
     pair = desk.keypoint_pair(method, chosen_pairs(HPatchesSet(hpatches), halved)[-1])
     assert pair.target_from_source.tolist() == [[1, 0, -10], [0, 1, 0], [0, 0, 1]]
 
@@ -253,7 +253,7 @@ def test_an_interrupted_run_goes_on_from_what_was_kept(hpatches, tmp_path):
     calls = []
 
     def make(limit):
-        sift = build_methods(['sift'], MethodRules(SMALL.candidates), ModelConfig())[0]
+        sift = opencv_method('sift', MethodRules(SMALL.candidates))
 
         def detect(image):
             calls.append(1)

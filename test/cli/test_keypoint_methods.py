@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
+from kp2d_ros.cli.keypoint_methods import ModelConfig, build_methods, short_names
 from kp2d_ros.core.errors import BackendError, ConfigError
-from kp2d_ros.evaluation.methods import MethodRules, ModelConfig, build_methods, short_names
+from kp2d_ros.evaluation.methods import MethodRules
 
 RULES = MethodRules(200)
 MODELS = ModelConfig(device='cpu', threads=1)
