@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from kp2d_ros.core.errors import BackendError, ConfigError
@@ -28,7 +27,7 @@ from kp2d_ros.core.records import ImageArray, Keypoints
 from kp2d_ros.core.settings import setting, validate
 from kp2d_ros.evaluation.fingerprint import hash_code, hash_file
 from kp2d_ros.evaluation.keypoint_pair import best_keypoints
-from kp2d_ros.evaluation.methods import OPENCV, Method, MethodRules, opencv_method
+from kp2d_ros.evaluation.methods import OPENCV, OPENCV_VERSION, Method, MethodRules, opencv_method
 from kp2d_ros.inference.extractor import ExtractorConfig
 from kp2d_ros.inference.pipeline import build_extractor
 from kp2d_ros.inference.shipped import shipped_file, shipped_names
@@ -118,7 +117,7 @@ def _all_candidates(rules: MethodRules, **settings: Any) -> ExtractorConfig:
 
 def _frontend_method(name: str, rules: MethodRules) -> Method:
     extractor = build_extractor(_all_candidates(rules, name=name.removeprefix(FRONTEND)))
-    facts = {'kind': name, 'opencv': cv2.__version__, 'source': hash_code(), 'candidates': rules.candidates}
+    facts = {'kind': name, 'opencv': OPENCV_VERSION, 'source': hash_code(), 'candidates': rules.candidates}
     return Method(name, facts, extractor.extract)
 
 

@@ -18,6 +18,8 @@ from kp2d_ros.core.records import ImageArray, Keypoints
 from kp2d_ros.evaluation.fingerprint import hash_values
 from kp2d_ros.evaluation.keypoint_pair import best_keypoints
 
+OPENCV_VERSION: str = cv2.__version__
+
 
 @dataclass(frozen=True, slots=True)
 class MethodRules:
@@ -66,7 +68,7 @@ def opencv_method(name: str, rules: MethodRules) -> Method:
         try:
             points, descriptors = detector.detectAndCompute(gray, None)
         except cv2.error as error:
-            raise BackendError(f'{name} in OpenCV {cv2.__version__}: {" ".join(str(error).split())}') from error
+            raise BackendError(f'{name} in OpenCV {OPENCV_VERSION}: {" ".join(str(error).split())}') from error
         if not points:
             binary = detector.descriptorType() == cv2.CV_8U
             descriptors = np.empty((0, detector.descriptorSize()), np.uint8 if binary else np.float32)
@@ -75,7 +77,7 @@ def opencv_method(name: str, rules: MethodRules) -> Method:
         # OpenCV gives more than it is asked for where several score the same.
         return best_keypoints(Keypoints(xy, scores, np.asarray(descriptors)), rules.candidates)
 
-    return Method(name, {'kind': name, 'opencv': cv2.__version__, 'candidates': rules.candidates}, detect)
+    return Method(name, {'kind': name, 'opencv': OPENCV_VERSION, 'candidates': rules.candidates}, detect)
 
 
 def _orb(candidates: int) -> Any:
@@ -92,7 +94,7 @@ def _akaze(candidates: int) -> Any:
     make = getattr(found, 'create', None) or getattr(cv2, 'AKAZE_create', None)
     if make is None:
         raise BackendError(
-            f'akaze: found OpenCV {cv2.__version__}, whose Python module has no AKAZE, expected one that has it: '
+            f'akaze: found OpenCV {OPENCV_VERSION}, whose Python module has no AKAZE, expected one that has it: '
             'OpenCV 4, or a build with xfeatures2d'
         )
     return make()
