@@ -32,7 +32,7 @@ _METHODS = """methods:
   orb, sift, akaze          OpenCV as it is, as published figures were measured
   frontend-orb, -sift       the same detectors as the frontend uses them
   NAME                      a network that ships with the package
-  untrained:compact-s, ...  a network without training
+  untrained:compact-s, ...  a network without training (untrained:PATH: a file of one)
   PATH                      checkpoint, .onnx of kp2d export, or .yaml adapter beside the .onnx of others
 """
 

@@ -7,9 +7,9 @@ and ONNX models of others.
 ``orb``, ``sift``, ``akaze``: OpenCV with its defaults, as published figures were measured: whole pixels for ORB, plain
 SIFT with one point for each orientation, its descriptors not normalised. ``frontend-orb``, ``frontend-sift``: the same
 detectors as the frontend uses them, their points corrected to sub-pixel places, with RootSIFT.
-The name of a network that ships with the package. ``untrained:PRESET``: one without training, as the floor that a
-trained one must leave. A path: a checkpoint, an ONNX file written by ``kp2d export``, or the YAML adapter of an ONNX
-model of others (:mod:`kp2d_ros.inference.adapted_onnx`).
+The name of a network that ships with the package. ``untrained:PRESET`` or ``untrained:PATH``: one without training,
+as the floor that a trained one must leave. A path: a checkpoint, an ONNX file written by ``kp2d export``, or the YAML
+adapter of an ONNX model of others (:mod:`kp2d_ros.inference.adapted_onnx`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from kp2d_ros.core.errors import BackendError, ConfigError
+from kp2d_ros.core.errors import BackendError, ConfigError, DataError
 from kp2d_ros.core.records import ImageArray, Keypoints
 from kp2d_ros.core.settings import setting, validate
 from kp2d_ros.evaluation.fingerprint import hash_code, hash_file
@@ -74,7 +74,7 @@ def short_names(texts: Sequence[str]) -> list[str]:
     """
     What tables call some methods: names as they are, files without folder and suffix where that tells them apart.
     """
-    stems = [Path(text).stem if _is_path(text) else text for text in texts]
+    stems = [Path(text).stem if _is_path(text) and not text.startswith(UNTRAINED) else text for text in texts]
     return [stem if stems.count(stem) == 1 else text for stem, text in zip(stems, texts, strict=True)]
 
 
@@ -93,17 +93,20 @@ def _build(text: str, name: str, rules: MethodRules, models: ModelConfig) -> Met
     if text in (f'{FRONTEND}orb', f'{FRONTEND}sift'):
         return _frontend_method(text, rules)
     if text.startswith(UNTRAINED):
-        network_config(text.removeprefix(UNTRAINED))  # a preset that is not there is refused with the nearest one
-        return _network_method(text.removeprefix(UNTRAINED), text, rules, models)
-    if text in shipped_names():
-        return _network_method(text, text, rules, models)
-    if text in PRESETS:
-        raise ConfigError(f'methods: found {text}, a network without trained weights; to see it so: {UNTRAINED}{text}')
-    if not Path(text).expanduser().is_file():
-        raise ConfigError(f'methods: found {text!r}, which is no file, expected one of {_known()}')
-    if Path(text).suffix in ADAPTERS:
-        return _adapted_method(Path(text).expanduser(), name, rules, models)
+        model = text.removeprefix(UNTRAINED)
+        if not _path(model).is_file():
+            network_config(model)  # a preset that is not there is refused with the nearest one
+        return _network_method(model, text, rules, models)
+    if text not in shipped_names() and not _path(text).is_file():
+        hint = f'; to see a network without training: {UNTRAINED}{text}' if text in PRESETS else ''
+        raise ConfigError(f'methods: found {text!r}, which is no file, expected one of {_known()}{hint}')
+    if _path(text).suffix in ADAPTERS:
+        return _adapted_method(_path(text), name, rules, models)
     return _network_method(text, name, rules, models)
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser()
 
 
 def _all_candidates(rules: MethodRules, **settings: Any) -> ExtractorConfig:
@@ -124,14 +127,18 @@ def _frontend_method(name: str, rules: MethodRules) -> Method:
 def _network_method(model: str, name: str, rules: MethodRules, models: ModelConfig) -> Method:
     untrained = name.startswith(UNTRAINED)
     settings = {'device': models.device, 'precision': models.precision, 'threads': models.threads}
-    extractor = build_extractor(_all_candidates(rules, name='kp2d', model=model, allow_untrained=untrained, **settings))
+    config = _all_candidates(rules, name='kp2d', model=model, allow_untrained=untrained, **settings)
+    try:
+        extractor = build_extractor(config)
+    except DataError as error:
+        hint = '; for a model of others name its adapter (.yaml)' if model.endswith('.onnx') else ''
+        raise DataError(f'{error}{hint}') from error
     info = extractor.info
+    path = shipped_file(model, models.device, 'auto') or _path(model)
     facts = {
         'kind': 'network',
         'model': info.model_id,
-        'sha256': ''
-        if untrained
-        else hash_file(shipped_file(model, models.device, 'auto') or Path(model).expanduser()),
+        'sha256': hash_file(path) if path.is_file() else '',  # the weights of a preset follow from its name
         'runtime': f'{info.backend} {_version(info.backend)}',
         'source': hash_code(),
         'device': info.device,

@@ -6,10 +6,12 @@ import types
 
 import cv2
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from kp2d_ros.cli.keypoint_methods import ModelConfig, build_methods, short_names
-from kp2d_ros.core.errors import BackendError, ConfigError
+from kp2d_ros.core.errors import BackendError, ConfigError, DataError
 from kp2d_ros.evaluation.methods import MethodRules
 
 RULES = MethodRules(200)
@@ -72,7 +74,7 @@ def test_fingerprints_follow_what_the_keypoints_depend_on():
 def test_what_is_not_known_is_refused_with_what_is(tmp_path):
     with pytest.raises(ConfigError, match=r"found 'surf', which is no file, expected one of orb, sift, akaze"):
         build_methods(['surf'], RULES, MODELS)
-    with pytest.raises(ConfigError, match='to see it so: untrained:compact-s'):
+    with pytest.raises(ConfigError, match='to see a network without training: untrained:compact-s'):
         build_methods(['compact-s'], RULES, MODELS)
     with pytest.raises(ConfigError, match="did you mean 'compact-s'"):
         build_methods(['untrained:compact-x'], RULES, MODELS)
@@ -100,5 +102,28 @@ def test_akaze_is_taken_from_wherever_opencv_has_it(monkeypatch, image):
 
 
 def test_names_are_as_short_as_they_can_be():
-    texts = ['orb', 'untrained:v4', 'run/best.safetensors', 'other/best.safetensors', 'models/superpoint.yaml']
+    texts = ['orb', 'untrained:a/v4.onnx', 'run/best.safetensors', 'other/best.safetensors', 'models/superpoint.yaml']
     assert short_names(texts) == [*texts[:4], 'superpoint']
+
+
+def test_a_model_of_others_comes_with_its_adapter(tmp_path, image):
+    path = write_model(tmp_path / 'points.onnx')
+    with pytest.raises(DataError, match=r'for a model of others name its adapter \(\.yaml\)'):
+        build_methods([str(path)], RULES, MODELS)
+    (tmp_path / 'points.yaml').write_text('model: points.onnx\n')
+    method = build_methods([str(tmp_path / 'points.yaml')], MethodRules(3), MODELS)[0]
+    assert method.name == 'points' and method.facts['kind'] == 'adapted'
+    assert method.detect(image).xy.tolist() == [[0, 0], [1, 2], [2, 4]]  # the best three of its five
+
+
+def write_model(path):
+    arrays = {
+        'keypoints': np.arange(5, dtype=np.float32)[:, None] * np.float32([1, 2]),
+        'descriptors': np.eye(5, dtype=np.float32),
+    }
+    nodes = [helper.make_node('Constant', [], [n], value=numpy_helper.from_array(a)) for n, a in arrays.items()]
+    outputs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, a.shape) for n, a in arrays.items()]
+    image = helper.make_tensor_value_info('image', TensorProto.FLOAT, (1, 3, 'H', 'W'))
+    graph = helper.make_graph(nodes, 'constant', [image], outputs)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=8), path)
+    return path
