@@ -37,6 +37,7 @@ from kp2d_ros.evaluation.report import count_states
 from kp2d_ros.evaluation.trajectory import Alignment, score_trajectory
 
 _MEAN = 'mean of all'
+_PHOTO_DENSITY = 1.5
 _STAGES = {'inference': 'extract', 'match': 'match', 'pose': 'pose', 'total': 'total'}
 _ALIGNMENTS = {
     Alignment.SIM3: 'Before a path is scored, rotation, place and scale of the estimate are fitted to the truth '
@@ -48,12 +49,12 @@ _ALIGNMENTS = {
 }
 _ERRORS = 'Errors over time: distance to the true place; rotation and direction of each pair. Crosses: no pose.'
 _CURVE = (
-    'the error of a pair is the larger one of its rotation and its direction error (the sign of '
-    'the direction counts; where the truth moves less than 1 mm the rotation alone). A pair without an estimate, or '
-    'with one that stands still while the truth moves, is infinitely wrong. Pairs are all images but the first, each '
-    'with the reference image that the method chose, as far as both have a true pose. The curve joins (0, 0) and the '
-    'points (i-th smallest error, i / number of pairs) by straight lines and is level behind the last one below the '
-    'limit; AUC is the area under it up to the limit, divided by the limit, as SuperGlue is evaluated.'
+    'the error of a pair is the larger one of its rotation and its direction error (the sign of the direction counts; '
+    'where the truth moves less than 1 mm the rotation alone). A pair without an estimate, or with one that has no '
+    'translation while the truth moves, is infinitely wrong. Pairs are all images but the first, each with the '
+    'reference image that the method chose, as far as both have a true pose. The curve joins (0, 0) and the points '
+    '(i-th smallest error, i / number of pairs) by straight lines and is level behind the last one below the limit; '
+    'AUC is the area under it up to the limit, divided by the limit, as SuperGlue is evaluated.'
 )
 _SEGMENTS = (
     'parts begin at every tenth pose and end at the first pose more than {lengths} m further along the '
@@ -142,7 +143,8 @@ def _time_histograms(results: Results) -> bytes:
     for stage, title in _STAGES.items():
         for entry in results.entries:
             times = [frame.stage_ms[stage] for frame in entry.score.frames if stage in frame.stage_ms]
-            stages.setdefault(title, {}).setdefault(entry.contender.name, []).extend(times)
+            if times:
+                stages.setdefault(title, {}).setdefault(entry.contender.name, []).extend(times)
     return time_picture(stages)
 
 
@@ -234,13 +236,14 @@ def _add_pictures(page: Page, entry: Entry, folder: Path) -> None:
     if not pictures:
         return
     page.heading(f'{entry.contender.name}: worst and best pairs', 3)
+    page.paragraph('Lines lead from the keypoint in the reference image to the one here; red ones do not agree.')
     for picture in pictures:
         path = folder / entry.folder / str(picture['file'])
         try:
             data = path.read_bytes()
         except OSError as error:
             raise DataError(f'{path}: cannot be read: {error}') from error
-        page.figure(data, _picture_caption(picture))
+        page.figure(data, _picture_caption(picture), density=_PHOTO_DENSITY)
 
 
 def _picture_caption(picture: Mapping[str, Cell]) -> str:

@@ -124,9 +124,13 @@ def _describe_failures(results: Results, summary: Summary) -> str:
             (sequence, methods[method]['lost_percent'].mean, methods[method]['failures'].mean)
             for sequence, methods in summary.by_sequence.items()
         ]
-        found = [f'{sequence} {share:.1f} % in {_plural(times, "failure")}' for sequence, share, times in lost if share]
+        found = [
+            f'{share:.1f} % of the images of {sequence} ({_plural(times, "failure")})'
+            for sequence, share, times in lost
+            if share > 0
+        ]
         if found:
-            parts.append(f'{method} lost the camera ({"; ".join(found)} of the images)')
+            parts.append(f'{method} lost the camera on {", ".join(found)}')
         else:
             clean.append(method)
     if not parts:

@@ -29,7 +29,7 @@ class PairError:
     ``rotation_deg`` is the angle of the rotation that is left over, NaN without estimate or truth. ``direction_deg`` is
     the angle between the estimated and the true direction of motion, NaN also where one of them did not move.
     ``pose_deg`` is the larger one of both: the rotation alone where the truth did not move by ``MIN_BASELINE``;
-    infinite where there is no estimate, or one that stands still while the truth moves; NaN without truth.
+    infinite where there is no estimate, or one without translation while the truth moves; NaN without truth.
     """
 
     seq: int

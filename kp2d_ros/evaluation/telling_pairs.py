@@ -55,6 +55,8 @@ class TellingPairs:
             return
         error = pair_errors([record], self._truth)[0]
         badness = error.pose_deg
+        if record.has_estimate and np.isinf(badness):
+            badness = error.rotation_deg  # it claims no direction; those that claim a wrong one are more telling
         if self._truth is None:
             matches = max(record.pose.match_count, 1)
             badness = 1.0 - record.pose.inlier_count / matches if record.has_estimate else float('inf')
@@ -62,7 +64,6 @@ class TellingPairs:
             return
         candidate = _Candidate(badness, frame, result, error)
         self._worst = sorted([*self._worst, candidate], key=lambda c: -c.badness)[:_CANDIDATES]
-        # A camera at rest is no achievement.
         if record.has_estimate and record.pose.reference_from_current[:3, 3].any():
             self._best = sorted([*self._best, candidate], key=lambda c: c.badness)[:_CANDIDATES]
 
