@@ -155,7 +155,7 @@ class Page:
         words = escape(caption)
         self._parts.append(
             f'<figure><img src="data:image/{kind};base64,{data}" width="{width}" height="{height}" alt="{words}">'
-            f'<figcaption>{words}</figcaption></figure>'
+            f'<figcaption style="max-width:max({width}px, 20rem)">{words}</figcaption></figure>'
         )
 
     @contextmanager

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from kp2d_ros.evaluation.html_page import Page
 from kp2d_ros.evaluation.html_table import Better, Cell
 from kp2d_ros.evaluation.keypoint_figures import (
@@ -26,7 +24,6 @@ from kp2d_ros.evaluation.keypoint_runner import EvaluationDesk, MethodResult, Pa
 from kp2d_ros.evaluation.keypoint_summary import (
     ALL,
     FIGURE_BY_NAME,
-    FIGURES,
     by_sequence,
     mean_of,
     splits,
@@ -38,6 +35,7 @@ from kp2d_ros.evaluation.spread import Spread
 _FOLD_FROM = 12  # sequences
 _SEQUENCE_COLUMNS = ('repeatability', 'localisation_px', 'correct_1', 'correct_3', 'matching_score', 'accuracy_3')
 _RISING_COLUMNS = tuple(f'correct_{threshold}{end}' for end in ('_rising', '') for threshold in CORNER_PX)
+_LOST_PX = 1e4  # farther than this is nowhere
 _PIXEL_DIGITS = {'Loc px': 2}
 
 
@@ -66,7 +64,7 @@ def make_page(evaluation: KeypointEvaluation, desk: EvaluationDesk, methods: Seq
     _add_pictures(page, results, desk, methods)
     _add_times(page, results)
     page.heading('What the columns mean')
-    page.bullets(f'{figure.header}: {figure.meaning}.' for figure in FIGURES if 'rising' not in figure.name)
+    page.bullets(f'{FIGURE_BY_NAME[name].header}: {FIGURE_BY_NAME[name].meaning}.' for name in HEADLINES)
     page.heading('Rules of this evaluation')
     page.bullets(_rules(evaluation))
     page.heading('Versions and hashes')
@@ -80,7 +78,7 @@ def _what(evaluation: KeypointEvaluation) -> str:
     by_kind = f' ({", ".join(f"{len(part)} with changes of {name}" for name, part in parts.items())})' if parts else ''
     return (
         f'{len(evaluation.methods)} methods on {len(pairs)} pairs of images{by_kind} from {len(by_sequence(pairs))} '
-        f'sequences of {evaluation.dataset}. The true homography of every pair is known. Each method looks for '
+        f'sequences ({evaluation.dataset}). The true homography of every pair is known. Each method looks for '
         f'keypoints in images of {protocol.width}x{protocol.height} pixels; its best {protocol.keypoints} of up to '
         f'{protocol.candidates} candidates take part. The best figure of a column is marked.'
     )
@@ -157,29 +155,37 @@ def _add_sequences(page: Page, results: Sequence[MethodResult]) -> None:
 def _add_pictures(page: Page, results: Sequence[MethodResult], desk: EvaluationDesk, methods: Sequence[Method]) -> None:
     page.heading('Best and worst pairs')
     page.paragraph(
-        'For each method the pair with the largest and the one with the smallest share of right mutual matches: green '
-        f'ones are right to {desk.protocol.threshold_px:g} px, red ones are not.'
+        'For each method the pair with the most right matches and the one with the fewest: green matches are right to '
+        f'{desk.protocol.threshold_px:g} px, red ones are not.'
     )
     for method, result in zip(methods, results, strict=True):
         page.heading(method.name, level=3)
-        order = np.argsort([pair.figures['accuracy_3'] for pair in result.pairs], kind='stable')
-        for word, row in (('Best', order[-1]), ('Worst', order[0])):
-            chosen = result.pairs[row]
+        order = sorted(result.pairs, key=_right_matches)
+        for word, chosen in (('Best', order[-1]), ('Worst', order[0])):
+            figures = chosen.figures
             page.figure(
                 draw_pair_matches(desk, method, chosen.pair),
                 f'{word}: {chosen.pair.sequence}, {_short(chosen.pair.source)} and {_short(chosen.pair.target)}. '
-                f'{100 * chosen.figures["accuracy_3"]:.0f} % of {chosen.figures["matches"]:.0f} matches right, '
-                f'corners off by {_pixels(chosen.figures["corner_error_px"])}',
+                f'{100 * figures["accuracy_3"]:.0f} % of {figures["matches"]:.0f} matches right; '
+                f'{_corners(figures["corner_error_px"])}.',
                 density=PICTURE_DENSITY,
             )
+
+
+def _right_matches(result: PairResult) -> tuple[float, float]:
+    """
+    How many matches are right; of pairs with as many, that with more wrong ones comes first.
+    """
+    matches = result.figures['matches']
+    return round(result.figures['accuracy_3'] * matches), -matches
 
 
 def _short(image: str) -> str:
     return Path(image).stem
 
 
-def _pixels(value: float) -> str:
-    return f'{value:.1f} px' if value < 1e4 else 'no homography'
+def _corners(error_px: float) -> str:
+    return f'corners off by {error_px:.1f} px' if error_px < _LOST_PX else 'no usable homography'
 
 
 def _add_times(page: Page, results: Sequence[MethodResult]) -> None:

@@ -49,7 +49,10 @@ FIGURES = (
         )
         for t in CORNER_PX
     ),
-    *(Figure(f'auc_{t}', f'AUC{t}', f'area under the curve of that share up to {t} px') for t in CORNER_PX),
+    *(
+        Figure(f'auc_{t}', f'AUC{t}', f'area under the curve of the share of right homographies up to {t} px')
+        for t in CORNER_PX
+    ),
     Figure('matching_score', 'MS', 'share of right nearest neighbours among those in common view, both ways'),
     Figure('recall', 'Recall', 'share of the source points in common view that are matched rightly'),
     *(
