@@ -264,8 +264,8 @@ def _add_meanings(page: Page, results: Results) -> None:
     page.paragraph(
         'The truth is interpolated to the times of the images, over holes of at most 0.2 s. ATE and RPE are computed '
         'by evo. A LOST image keeps the last pose of the path; a new scale segment goes on from it in a unit of its '
-        'own. Means take the sequences where every method has the figure. With the same seed and settings a run gives '
-        'the same poses, bit by bit.'
+        'own. Means take the sequences where every method has the figure that has it at all. With the same seed and '
+        'settings a run gives the same poses, bit by bit.'
     )
 
 

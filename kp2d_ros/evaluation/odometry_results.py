@@ -19,6 +19,8 @@ from kp2d_ros.evaluation.odometry_score import RunScore, ScoreRules
 from kp2d_ros.evaluation.odometry_subject import Subject
 from kp2d_ros.evaluation.run_file import StoredRun
 
+BySequence = Mapping[str, Mapping[str, Mapping[str, Interval]]]
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -80,11 +82,11 @@ class Summary:
     """
     Figures by name: ``by_sequence[sequence][method][figure]`` over the seeds, ``mean[method][figure]`` over sequences.
 
-    A mean takes the sequences where every method has the figure, so that all are held to the same; it is None where
-    there is none, or where the figure does not average.
+    A mean takes the sequences where every method has the figure that has it at all, so that they are held to the same;
+    it is None where there is none, or where the figure does not average.
     """
 
-    by_sequence: Mapping[str, Mapping[str, Mapping[str, Interval]]]
+    by_sequence: BySequence
     mean: Mapping[str, Mapping[str, float | None]]
 
 
@@ -108,15 +110,24 @@ def _number(value: float | None) -> float:
     return float('nan') if value is None else value
 
 
-def common_sequences(by_sequence: Mapping[str, Mapping[str, Mapping[str, Interval]]], name: str) -> list[str]:
+def able_methods(by_sequence: BySequence, name: str) -> list[str]:
     """
-    The sequences where every method has the figure.
+    The methods that have a figure on one of the sequences at least.
     """
-    return [s for s, methods in by_sequence.items() if all(m[name].count for m in methods.values())]
+    methods = dict.fromkeys(method for methods in by_sequence.values() for method in methods)
+    return [m for m in methods if any(values[m][name].count for values in by_sequence.values())]
 
 
-def _mean(by_sequence: Mapping[str, Mapping[str, Mapping[str, Interval]]], method: str, name: str) -> float | None:
+def common_sequences(by_sequence: BySequence, name: str) -> list[str]:
+    """
+    The sequences where all these methods have the figure.
+    """
+    able = able_methods(by_sequence, name)
+    return [s for s, values in by_sequence.items() if able and all(values[method][name].count for method in able)]
+
+
+def _mean(by_sequence: BySequence, method: str, name: str) -> float | None:
     common = common_sequences(by_sequence, name)
-    if not common or not FIGURES[name].averages:
+    if not common or not FIGURES[name].averages or method not in able_methods(by_sequence, name):
         return None
     return float(np.mean([by_sequence[sequence][method][name].mean for sequence in common]))

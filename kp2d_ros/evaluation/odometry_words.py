@@ -13,7 +13,7 @@ import numpy as np
 
 from kp2d_ros.evaluation.html_table import Better
 from kp2d_ros.evaluation.odometry_figures import FIGURES
-from kp2d_ros.evaluation.odometry_results import Results, Summary, common_sequences
+from kp2d_ros.evaluation.odometry_results import Results, Summary, able_methods, common_sequences
 
 _EQUAL = 1.05  # methods whose figures differ by a smaller factor are called equal
 _LISTED = 4  # sequences whose figures are named one by one
@@ -44,15 +44,15 @@ def describe(results: Results, summary: Summary) -> Points:
     """
     What a reader wants to know first: topics, and a sentence or two for each.
     """
-    points = [(f'{topic.name}:', text) for topic in _TOPICS if (text := _compare(topic, results, summary))]
+    points = [(f'{topic.name}:', text) for topic in _TOPICS if (text := _compare(topic, summary))]
     return [*points, ('Failures:', _describe_failures(results, summary)), *_cautions(results)]
 
 
-def _compare(topic: _Topic, results: Results, summary: Summary) -> str:
+def _compare(topic: _Topic, summary: Summary) -> str:
     sequences = common_sequences(summary.by_sequence, topic.figure)
     values = {
         method: np.array([summary.by_sequence[s][method][topic.figure].mean for s in sequences])
-        for method in results.methods
+        for method in able_methods(summary.by_sequence, topic.figure)
     }
     if not sequences:
         return ''

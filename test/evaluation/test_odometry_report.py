@@ -120,10 +120,14 @@ def test_means_take_only_sequences_that_all_methods_have(table: Table) -> None:
     table.add('one', 'a', 1.0)
     table.add('one', 'b', 3.0)
     table.add('two', 'a', 9.0)
-    table.add('two', 'b', 9.0, lost=tuple(range(1, 12)))  # no direction at all
+    table.add('two', 'b', 9.0, lost=tuple(range(1, 12)))  # no direction here, and c has none anywhere
+    for sequence in ('one', 'two'):
+        table.add(sequence, 'c', 9.0, lost=tuple(range(1, 12)))
     mean = summarise(table.results()).mean
     assert mean['a']['direction_deg'] == pytest.approx(1.0)
     assert mean['b']['direction_deg'] == pytest.approx(3.0)
+    assert mean['c']['direction_deg'] is None
+    assert 'a is best; b has 3.0 times as much' in table.words()['Direction of motion:']
     assert mean['a']['ate_m'] is None  # metres of different paths do not add up
     assert mean['b']['lost_percent'] == pytest.approx(50 * 11 / 12)
 
@@ -134,8 +138,6 @@ def test_seeds_give_a_mean_and_its_interval(table: Table) -> None:
     interval = summarise(table.results()).by_sequence['one']['chance']['direction_deg']
     assert (interval.count, interval.mean) == (3, pytest.approx(2.0))
     assert interval.half_width == pytest.approx(4.303 / np.sqrt(3))
-    page = make_page(table.results(), summarise(table.results()), [], Path())
-    assert 'Spread over seeds' in page.text()
 
 
 def test_the_report_for_machines_has_every_run(table: Table) -> None:
