@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--methods',
         default='sift,orb',
         metavar='LIST',
-        help='with commas: sift, orb, checkpoints, .onnx files, untrained:PRESET; default: %(default)s',
+        help='with commas: sift, orb, networks that ship, checkpoints, .onnx files, untrained:PRESET; default: %(default)s',
     )
     parser.add_argument('--out', type=Path, default=Path('evaluation'), metavar='DIR', help='default: %(default)s')
     parser.add_argument('--seeds', type=int, default=1, metavar='N', help='runs with other random samples; default: 1')
@@ -174,14 +174,15 @@ def _seeded(name: str, config: PipelineConfig, seeds: int) -> list[Contender]:
     from kp2d_ros.evaluation.fingerprint import hash_file, read_versions
     from kp2d_ros.evaluation.odometry_run import Contender
     from kp2d_ros.evaluation.report import RunInfo
+    from kp2d_ros.inference.named_extractor import weights_file
     from kp2d_ros.inference.pipeline import build_extractor, build_frontend
 
     extractor = build_extractor(config.extractor)
-    model = Path(config.extractor.model).expanduser()
+    weights = weights_file(config.extractor)
     info = extractor.info
     facts = {
         'model_id': info.model_id,
-        'weights_sha256': hash_file(model) if config.extractor.model and model.is_file() else '',
+        'weights_sha256': '' if weights is None else hash_file(weights),
         'backend': info.backend,
         'device': info.device,
         'versions': read_versions(),

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-Extractors by one word: ``sift``, ``orb``, a file with a network, or ``untrained:compact-s``.
+Extractors by one word: ``sift``, ``orb``, a network that ships, a file with one, or ``untrained:compact-s``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from kp2d_ros.core.errors import ConfigError
 from kp2d_ros.core.settings import SettingInfo
 from kp2d_ros.inference.extractor import ExtractorConfig
+from kp2d_ros.inference.shipped import shipped_file, shipped_names
 from kp2d_ros.networks.config import PRESETS
 
 UNTRAINED = 'untrained:'
@@ -43,10 +44,19 @@ def configure_extractor(word: str, config: ExtractorConfig) -> ExtractorConfig:
         if preset not in PRESETS:
             raise ConfigError(f'method {word}: found {preset!r}, {_hint(preset, list(PRESETS))}')
         return replace(config, name=_NETWORK, model=preset, allow_untrained=True)
-    if Path(word).expanduser().is_file():
+    if word in shipped_names() or Path(word).expanduser().is_file():
         return replace(config, name=_NETWORK, model=word)
-    known = [*classical_names(), *(UNTRAINED + preset for preset in PRESETS)]
+    known = [*classical_names(), *shipped_names(), *(UNTRAINED + preset for preset in PRESETS)]
     raise ConfigError(f'method: found {word!r}, which is no file, {_hint(word, known)}, a checkpoint or an .onnx file')
+
+
+def weights_file(config: ExtractorConfig) -> Path | None:
+    """
+    The file that the weights of a configured extractor come from; None where there is none.
+    """
+    shipped = shipped_file(config.model, config.device, config.backend)
+    path = shipped or Path(config.model).expanduser()
+    return path if config.model and path.is_file() else None
 
 
 def short_name(word: str) -> str:
@@ -54,7 +64,7 @@ def short_name(word: str) -> str:
     What tables and folders call it: the word, a file by its name, ``best`` and ``last`` with the folder of their run.
     """
     name = word
-    if not word.startswith(UNTRAINED) and word not in classical_names():
+    if not word.startswith(UNTRAINED) and word not in (*classical_names(), *shipped_names()):
         path = Path(word).expanduser().absolute()
         name = f'{path.parent.name}_{path.stem}' if path.stem in ('best', 'last') else path.stem
     return re.sub(r'[^A-Za-z0-9._-]+', '_', name).strip('._') or 'model'

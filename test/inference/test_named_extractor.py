@@ -8,7 +8,12 @@ import pytest
 
 from kp2d_ros.core.errors import ConfigError
 from kp2d_ros.inference.extractor import ExtractorConfig
-from kp2d_ros.inference.named_extractor import classical_names, configure_extractor, short_name
+from kp2d_ros.inference.named_extractor import (
+    classical_names,
+    configure_extractor,
+    short_name,
+    weights_file,
+)
 
 CONFIG = ExtractorConfig(name='sift', max_keypoints=321)
 
@@ -36,6 +41,16 @@ def test_names_presets_and_files_are_told_apart(tmp_path: Path) -> None:
 def test_what_is_neither_is_refused_with_what_there_is(word: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         configure_extractor(word, CONFIG)
+
+
+def test_networks_that_ship_are_known_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('kp2d_ros.inference.shipped._FOLDER', tmp_path)
+    file = tmp_path / 'kp2d-x.safetensors'
+    file.touch()
+    config = configure_extractor('kp2d-x', CONFIG)
+    assert (config.name, config.model, short_name('kp2d-x')) == ('kp2d', 'kp2d-x', 'kp2d-x')
+    assert weights_file(config) == file
+    assert weights_file(CONFIG) is None
 
 
 def test_networks_are_no_classical_ones() -> None:
