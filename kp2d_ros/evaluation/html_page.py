@@ -62,7 +62,7 @@ footer { margin-top: 3rem; color: var(--soft); font-size: .85rem }
 @media print { :root { --ink: #000; --soft: #444; --paper: #fff; --line: #bbb; --shade: #f0f0f0; --mark: #e3f3e6;
   --mark-ink: #064; --link: #000 } body { font-size: 10pt } main { max-width: none; padding: 0 } nav { display: none }
   .scroll { overflow: visible } table { font-size: 8pt } th, td { padding: 1pt 4pt }
-  tr, figure { break-inside: avoid } h2, h3 { break-after: avoid }
+  figure { display: block } tr, figure { break-inside: avoid } h2, h3 { break-after: avoid }
   details::details-content { content-visibility: visible; display: block } }
 """
 

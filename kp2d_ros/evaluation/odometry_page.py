@@ -37,7 +37,7 @@ from kp2d_ros.evaluation.report import count_states
 from kp2d_ros.evaluation.trajectory import Alignment, score_trajectory
 
 _MEAN = 'mean of all'
-_PHOTO_DENSITY = 1.5
+_PHOTO_DENSITY = 1.6  # two stand side by side
 _STAGES = {'inference': 'extract', 'match': 'match', 'pose': 'pose', 'total': 'total'}
 _ALIGNMENTS = {
     Alignment.SIM3: 'Before a path is scored, rotation, place and scale of the estimate are fitted to the truth '

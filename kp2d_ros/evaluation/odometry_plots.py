@@ -108,7 +108,7 @@ def curve_picture(scores: Scores, limit_deg: float = 10.0) -> bytes:
         axes.set_ylim(0, 101)
         axes.set_xlabel('error of the pose up to (°)')
         axes.set_ylabel('pairs (%)')
-        axes.legend(loc='lower right', fontsize=9)
+        axes.legend(loc='best', fontsize=9)
     return data.getvalue()
 
 
