@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--methods',
         default='sift,orb',
         metavar='LIST',
-        help='with commas: sift, orb, networks by name, checkpoints, .onnx files, untrained:PRESET; default: %(default)s',
+        help='with commas: sift, orb, a network (name, checkpoint, .onnx file), untrained:PRESET; default: %(default)s',
     )
     parser.add_argument('--out', type=Path, default=Path('evaluation'), metavar='DIR', help='default: %(default)s')
     parser.add_argument('--seeds', type=int, default=1, metavar='N', help='runs with other random samples; default: 1')
