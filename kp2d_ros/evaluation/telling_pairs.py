@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from kp2d_ros.core.errors import DataError
-from kp2d_ros.core.records import Frame, FrontendResult
+from kp2d_ros.core.records import Frame, FrontendResult, RelativePose
 from kp2d_ros.core.trajectories import Trajectory
 from kp2d_ros.evaluation.pairs import PairError, pair_errors
 from kp2d_ros.evaluation.records import FrameRecord
@@ -29,10 +29,14 @@ _JPEG_QUALITY = 85
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Candidate:
+    """
+    A pair that may be shown, drawn already: pictures are small, the images of a camera may not be.
+    """
+
     badness: float
-    frame: Frame
-    result: FrontendResult
-    error: PairError
+    seq: int
+    picture: bytes
+    figures: dict[str, Any]
 
 
 class TellingPairs:
@@ -54,22 +58,20 @@ class TellingPairs:
         if record.pose is None:
             return
         error = pair_errors([record], self._truth)[0]
-        badness = error.pose_deg
-        if record.has_estimate and np.isinf(badness):
-            badness = error.rotation_deg  # it claims no direction; those that claim a wrong one are more telling
-        if self._truth is None:
-            matches = max(record.pose.match_count, 1)
-            badness = 1.0 - record.pose.inlier_count / matches if record.has_estimate else float('inf')
-        if np.isnan(badness):
+        badness = _badness(record, record.pose, error, self._truth is not None)
+        moves = record.has_estimate and bool(record.pose.reference_from_current[:3, 3].any())
+        is_bad, is_good = _enters(-badness, self._worst, -1), moves and _enters(badness, self._best, 1)
+        if not is_bad and not is_good:
             return
-        candidate = _Candidate(badness, frame, result, error)
-        self._worst = sorted([*self._worst, candidate], key=lambda c: -c.badness)[:_CANDIDATES]
-        if record.has_estimate and record.pose.reference_from_current[:3, 3].any():
+        candidate = _Candidate(badness, frame.seq, _draw(frame, result), _figures(record, record.pose, error))
+        if is_bad:
+            self._worst = sorted([*self._worst, candidate], key=lambda c: -c.badness)[:_CANDIDATES]
+        if is_good:
             self._best = sorted([*self._best, candidate], key=lambda c: c.badness)[:_CANDIDATES]
 
     def write(self, folder: Path) -> list[dict[str, Any]]:
         """
-        Draw the chosen pairs into a folder and say what they are, as JSON values: ``file``, ``kind`` and figures.
+        Write the chosen pairs into a folder and say what they are, as JSON values: ``file``, ``kind`` and figures.
 
         :raises DataError: if the folder cannot be written.
         """
@@ -77,38 +79,52 @@ class TellingPairs:
         entries = []
         for number, (kind, candidate) in enumerate(chosen):
             name = f'pair_{number}_{kind}.jpg'
-            _write_picture(folder / name, candidate)
-            entries.append({'file': name, 'kind': kind, **_figures(candidate)})
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_bytes(candidate.picture)
+            except OSError as error:
+                raise DataError(f'{folder / name}: cannot be written: {error}') from error
+            entries.append({'file': name, 'kind': kind, **candidate.figures})
         return entries
+
+
+def _badness(record: FrameRecord, pose: RelativePose, error: PairError, has_truth: bool) -> float:
+    if not record.has_estimate and not (has_truth and np.isnan(error.pose_deg)):
+        return float('inf')
+    if not has_truth:
+        return 1.0 - pose.inlier_count / max(pose.match_count, 1)
+    # Without a translation it claims no direction; those that claim a wrong one are more telling.
+    return error.rotation_deg if np.isinf(error.pose_deg) else error.pose_deg
+
+
+def _enters(value: float, candidates: list[_Candidate], sign: int) -> bool:
+    """
+    Whether a value is small enough for a full list of rising ``sign * badness``; never for NaN.
+    """
+    return not np.isnan(value) and (len(candidates) < _CANDIDATES or value < sign * candidates[-1].badness)
 
 
 def _apart(candidates: list[_Candidate], count: int) -> list[_Candidate]:
     chosen: list[_Candidate] = []
     for candidate in candidates:
-        if len(chosen) < count and all(abs(candidate.frame.seq - other.frame.seq) >= _APART for other in chosen):
+        if len(chosen) < count and all(abs(candidate.seq - other.seq) >= _APART for other in chosen):
             chosen.append(candidate)
     return chosen
 
 
-def _write_picture(path: Path, candidate: _Candidate) -> None:
-    drawn = draw_result(candidate.frame.image, candidate.result, _DRAWING)
-    picture = cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR)
-    _, data = cv2.imencode('.jpg', picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data.tobytes())
-    except OSError as error:
-        raise DataError(f'{path}: cannot be written: {error}') from error
+def _draw(frame: Frame, result: FrontendResult) -> bytes:
+    drawn = cv2.cvtColor(draw_result(frame.image, result, _DRAWING), cv2.COLOR_RGB2BGR)
+    _, data = cv2.imencode('.jpg', drawn, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    return bytes(data)
 
 
-def _figures(candidate: _Candidate) -> dict[str, Any]:
-    pose, error = candidate.result.pose, candidate.error
+def _figures(record: FrameRecord, pose: RelativePose, error: PairError) -> dict[str, Any]:
     return {
-        'seq': candidate.frame.seq,
-        'reference_seq': pose.reference_seq if pose else None,
-        'state': candidate.result.state.name,
-        'matches': pose.match_count if pose else 0,
-        'inliers': pose.inlier_count if pose else 0,
+        'seq': record.seq,
+        'reference_seq': pose.reference_seq,
+        'state': record.state.name,
+        'matches': pose.match_count,
+        'inliers': pose.inlier_count,
         'rotation_deg': _known(error.rotation_deg),
         'direction_deg': _known(error.direction_deg),
     }
