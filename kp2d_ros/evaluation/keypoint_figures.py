@@ -16,17 +16,18 @@ import numpy as np
 from kp2d_ros.core.records import BoolArray, Matches
 from kp2d_ros.datasets.homography_sets import HomographyPair
 from kp2d_ros.evaluation.caption import Color, LegendEntry, add_caption
-from kp2d_ros.evaluation.keypoint_pair import mutual_matches
+from kp2d_ros.evaluation.keypoint_pair import mutual_matches, take
 from kp2d_ros.evaluation.keypoint_protocol import ACCURACY_PX
 from kp2d_ros.evaluation.keypoint_runner import EvaluationDesk, MethodResult
 from kp2d_ros.evaluation.keypoint_summary import mean_of, splits
-from kp2d_ros.evaluation.match_picture import INLIER, OUTLIER, UNMATCHED, MatchedPair, draw_matches
+from kp2d_ros.evaluation.match_picture import INLIER, OUTLIER, MatchedPair, draw_matches
 from kp2d_ros.evaluation.methods import Method
 
 DENSITY = 2.0  # pixels for each unit of the page
 _DPI = 150
 _PANEL_INCHES = (3.6, 3.0)
 _BINS = 40
+MOST_LINES = 120
 _PICTURE_WIDTH = 480  # of one image of a pair, in pixels
 PICTURE_DENSITY = 1.62  # two pairs stand side by side on a wide screen
 # Told apart by people who see few colours (Okabe and Ito), and by the marks on the lines.
@@ -85,22 +86,25 @@ def draw_latencies(methods: Sequence[MethodResult]) -> bytes:
 def draw_pair_matches(desk: EvaluationDesk, method: Method, pair: HomographyPair) -> bytes:
     """
     The mutual matches of a pair among the points that take part: green where they are right, red where they are not.
+
+    Of more than ``MOST_LINES`` matches as many are drawn, evenly taken; the counts in the legend are those of all.
     """
     best = desk.keypoint_pair(method, pair).best()
     rows = mutual_matches(best.source, best.target)
-    matches = Matches(rows[:, 0], rows[:, 1], np.ones(len(rows), np.float32))
-    errors = np.linalg.norm(best.warped_source[rows[:, 0]] - best.target.xy[rows[:, 1]], axis=1)
+    right = np.linalg.norm(best.warped_source[rows[:, 0]] - best.target.xy[rows[:, 1]], axis=1) <= best.threshold_px
+    shown = np.unique(np.linspace(0, max(len(rows) - 1, 0), min(len(rows), MOST_LINES)).astype(np.int64))
+    ends = (take(best.source, rows[shown, 0]), take(best.target, rows[shown, 1]))
+    one_to_one = Matches(np.arange(len(shown)), np.arange(len(shown)), np.ones(len(shown), np.float32))
     images = (desk.prepare(pair.source).image, desk.prepare(pair.target).image)
-    drawn = MatchedPair(images, (best.source, best.target), matches, np.asarray(errors <= best.threshold_px))
+    drawn = MatchedPair(images, ends, one_to_one, np.asarray(right[shown]))
     picture = draw_matches(drawn, _PICTURE_WIDTH / images[0].shape[1])
-    legend = [LegendEntry(text, (color,)) for text, color in _legend_of(errors <= best.threshold_px)]
-    captioned = add_caption(picture, '', legend)
-    return bytes(cv2.imencode('.png', cv2.cvtColor(captioned, cv2.COLOR_RGB2BGR))[1].tobytes())
+    legend = [LegendEntry(text, (color,)) for text, color in _legend_of(right)]
+    return bytes(cv2.imencode('.png', cv2.cvtColor(add_caption(picture, '', legend), cv2.COLOR_RGB2BGR))[1].tobytes())
 
 
 def _legend_of(right: BoolArray) -> list[tuple[str, Color]]:
     count = int(np.count_nonzero(right))
-    return [(f'{count} right', INLIER), (f'{len(right) - count} wrong', OUTLIER), ('not matched', UNMATCHED)]
+    return [(f'{count} right', INLIER), (f'{len(right) - count} wrong', OUTLIER)]
 
 
 def _figure(panels: int, width: float = 1.0) -> tuple[Any, list[Any]]:

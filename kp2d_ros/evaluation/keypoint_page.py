@@ -13,6 +13,7 @@ from kp2d_ros.evaluation.html_page import Page
 from kp2d_ros.evaluation.html_table import Better, Cell
 from kp2d_ros.evaluation.keypoint_figures import (
     DENSITY,
+    MOST_LINES,
     PICTURE_DENSITY,
     draw_accuracy,
     draw_latencies,
@@ -156,7 +157,7 @@ def _add_pictures(page: Page, results: Sequence[MethodResult], desk: EvaluationD
     page.heading('Best and worst pairs')
     page.paragraph(
         'For each method the pair with the most right matches and the one with the fewest: green matches are right to '
-        f'{desk.protocol.threshold_px:g} px, red ones are not.'
+        f'{desk.protocol.threshold_px:g} px, red ones are not; at most {MOST_LINES} are drawn.'
     )
     for method, result in zip(methods, results, strict=True):
         page.heading(method.name, level=3)

@@ -23,6 +23,7 @@ _RESAMPLES = 2000
 _FEWEST_SEQUENCES = 3  # to say how much chance there is in a difference
 _FEW_SEQUENCES = 20
 _INTERVAL = (2.5, 97.5)  # percent
+_TOLD = 2  # rivals of the best method whose intervals a sentence gives
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +226,8 @@ def _compare(methods: Sequence[MethodResult], aspect: _Aspect) -> str:
     gains = [difference(best.pairs, other.pairs, aspect.figure) for other in rivals]
     unclear = [other.name for other, gain in zip(rivals, gains, strict=True) if not gain.is_clear]
     lead = 'is best' if not unclear else f'leads, but {" and ".join(unclear)} may be as good'
-    told = [_rival(other, gain, aspect) for other, gain in zip(rivals, gains, strict=True)]
+    told = [_rival(other, gain, aspect) for other, gain in zip(rivals[:_TOLD], gains, strict=False)]
+    told += [f'{other.name} {aspect.show(mean_of(other.pairs, aspect.figure).value)}' for other in rivals[_TOLD:]]
     measured = f'{aspect.show(mean_of(best.pairs, aspect.figure).value)} {aspect.words}'
     return f'{aspect.title}: {best.name} {lead if rivals else "alone"}. {"; ".join([measured, *told])}.'
 

@@ -136,3 +136,9 @@ def test_the_report_is_json_without_nan(tmp_path):
     first = read['differences'][0]
     assert (first['method'], first['than'], first['figure']) == ('one', 'two', 'repeatability')
     assert first['by'] == pytest.approx(0.4)
+
+
+def test_the_verdict_gives_intervals_for_the_nearest_rivals_alone():
+    methods = [make_result(f'm{level}', [level / 10] * 4) for level in (2, 4, 6, 8)]
+    first = next(iter(verdict(methods)))
+    assert first.count('interval') == 2 and first.endswith('; m2 20.0 %.')
