@@ -67,9 +67,12 @@ def score_run(run: StoredRun, truth: Trajectory | None, rules: ScoreRules) -> Ru
     errors = pair_errors(frames, truth)
     segments = scale_segments(frames)
     whole, longest, note = None, None, ''
-    if truth is not None:
+    path = chain_poses(frames)
+    if not len(path):
+        note = 'no image has a pose'
+    elif truth is not None:
         try:
-            whole = score_trajectory(chain_poses(frames), truth, rules.alignment)
+            whole = score_trajectory(path, truth, rules.alignment)
             if len(segments) > 1:
                 longest = score_trajectory(_longest_part(frames, segments), truth, rules.alignment)
         except DataError as error:
