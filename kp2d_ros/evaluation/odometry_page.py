@@ -47,7 +47,7 @@ _ALIGNMENTS = {
     Alignment.NONE: 'Nothing is fitted before a path is scored: the estimate has to be in the frame and the unit of '
     'the truth.',
 }
-_ERRORS = 'Errors over time: distance to the true place; rotation and direction of each pair. Crosses: no pose.'
+_ERRORS = 'Errors over time: distance to the true place; rotation and direction of each pair.'
 _CURVE = (
     'the error of a pair is the larger one of its rotation and its direction error (the sign of the direction counts; '
     'where the truth moves less than 1 mm the rotation alone). A pair without an estimate, or with one that has no '
@@ -186,7 +186,7 @@ def _add_sequence(page: Page, entries: list[Entry], folder: Path) -> None:
     if first.subject.truth is not None:
         page.figure(
             error_picture(scores),
-            'Errors over time: distance to the true place; rotation and direction of each pair. Crosses: no pose.',
+            'Errors over time: distance to the true place; rotation and direction of each pair.',
             density=DENSITY,
         )
         if any(len(score.curve) for score in scores.values()):

@@ -61,14 +61,18 @@ def trajectory_picture(truth: Trajectory | None, estimates: Mapping[str, Traject
 
 def error_picture(scores: Scores) -> bytes:
     """
-    PNG of the errors over time: distance to the true place, rotation and direction of each pair; crosses: LOST.
+    PNG of the errors over time: distance to the true place, rotation and direction of each pair; below which images
+    were LOST, if any were.
 
     :raises BackendError: if matplotlib is not installed.
     """
-    with _figure(9.6, 6.4) as (figure, data):
-        place, rotation, direction = figure.subplots(3, 1, sharex=True)
-        start = min(score.frames[0].stamp_ns for score in scores.values())
-        for row, ((method, score), look) in enumerate(zip(scores.items(), _looks(), strict=False)):
+    start = min(score.frames[0].stamp_ns for score in scores.values())
+    lost = {method: _lost_seconds(score, start) for method, score in scores.items()}
+    heights = [2.0, 2.0, 2.0] + [0.15 * len(scores) + 0.1] * any(map(len, lost.values()))
+    with _figure(9.6, 1.05 * sum(heights)) as (figure, data):
+        fields = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
+        place, rotation, direction = fields[:3]
+        for (method, score), look in zip(scores.items(), _looks(), strict=False):
             if score.whole is not None:
                 seconds = (score.whole.aligned.stamps_ns - start) * 1e-9
                 apart = score.whole.aligned.world_from_camera[:, :3, 3] - score.whole.truth.world_from_camera[:, :3, 3]
@@ -77,7 +81,6 @@ def error_picture(scores: Scores) -> bytes:
             for axes, name in ((rotation, 'rotation_deg'), (direction, 'direction_deg')):
                 degrees = np.array([getattr(error, name) for error in score.errors], np.float64)
                 axes.plot(seconds, np.maximum(degrees, _LEAST_DEG), linewidth=1.1, label=method, **look)
-            _mark_lost(place, score, start, row, look['color'])
         for axes, label in ((place, 'place (m)'), (rotation, 'rotation (°)'), (direction, 'direction (°)')):
             axes.set_ylabel(label)
             axes.margins(x=0.01)
@@ -87,7 +90,9 @@ def error_picture(scores: Scores) -> bytes:
                 axes.set_yscale('log')  # which an axis without any number does not survive
                 axes.yaxis.set_major_formatter('{x:g}')
                 axes.yaxis.set_minor_formatter('')
-        direction.set_xlabel('time (s)')
+        if len(fields) > 3:
+            _draw_lost(fields[3], lost)
+        fields[-1].set_xlabel('time (s)')
         _share_legend(figure, rotation)
     return data.getvalue()
 
@@ -191,11 +196,16 @@ def _share_legend(figure: Any, axes: Any) -> None:
     figure.legend(handles, labels, loc='outside upper center', ncols=min(len(labels), 5), fontsize=9, frameon=False)
 
 
-def _mark_lost(axes: Any, score: RunScore, start: int, row: int, colour: str) -> None:
+def _lost_seconds(score: RunScore, start: int) -> Array:
+    return np.array([(f.stamp_ns - start) * 1e-9 for f in score.frames if f.state is TrackingState.LOST], np.float64)
+
+
+def _draw_lost(axes: Any, lost: Mapping[str, Array]) -> None:
     """
-    A cross for each LOST image, each method on a line of its own at the foot of the field.
+    A mark for each LOST image, each method in a row of its own.
     """
-    seconds = [(f.stamp_ns - start) * 1e-9 for f in score.frames if f.state is TrackingState.LOST]
-    if seconds:
-        height = np.full(len(seconds), 0.04 + 0.06 * row)
-        axes.plot(seconds, height, 'x', color=colour, markersize=4, transform=axes.get_xaxis_transform())
+    for row, (seconds, look) in enumerate(zip(lost.values(), _looks(), strict=False)):
+        axes.plot(seconds, np.full(len(seconds), row), '|', color=look['color'], markersize=8)
+    axes.set_ylim(len(lost) - 0.5, -0.5)
+    axes.set_yticks([])
+    axes.set_ylabel('lost')
