@@ -10,12 +10,14 @@ A module of a command offers ``SUMMARY``, ``add_arguments(parser)``, ``run(args)
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 
 from kp2d_ros.core.errors import Kp2dError
 
 INTERRUPTED = 130  # what a shell gives for a command ended by Ctrl-C
+PIPE_CLOSED = 141  # and for one whose reader went away
 
 
 def run_guarded(run: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
@@ -23,12 +25,17 @@ def run_guarded(run: Callable[[argparse.Namespace], int], args: argparse.Namespa
     The exit status of a command; an error of this package becomes one line on stderr and 1.
     """
     try:
-        return run(args)
+        status = run(args)
+        sys.stdout.flush()
     except Kp2dError as error:
         print(f'error: {" ".join(str(error).split())}', file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED
+    except BrokenPipeError:  # who read the output, head for instance, has gone; nobody wants the rest
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    return status
 
 
 def run_command(

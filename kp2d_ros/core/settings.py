@@ -84,8 +84,12 @@ def _check_type(path: str, value: Any, wanted: Any) -> Any:
             return float(value)
         elif isinstance(value, origin) and (origin is bool or not isinstance(value, bool)):
             return value
-    names = ' or '.join(getattr(o, '__name__', str(o)) for o in options)
+    names = ' or '.join(_type_name(option) for option in options)
     raise ConfigError(f'{path}: found {value!r} ({type(value).__name__}), expected {names}')
+
+
+def _type_name(wanted: Any) -> str:
+    return 'a list [a,b,...]' if typing.get_origin(wanted) is tuple else getattr(wanted, '__name__', str(wanted))
 
 
 def _check_range(path: str, value: Any, info: SettingInfo) -> None:

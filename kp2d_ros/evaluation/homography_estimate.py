@@ -45,8 +45,8 @@ def homography_errors(pair: KeypointPair, protocol: KeypointProtocol) -> Homogra
     orders = [np.random.default_rng((protocol.seed, k)).permutation(len(rows)) for k in range(protocol.orders)]
     return HomographyErrors(
         match_count=len(rows),
-        rising_px=_corner_error(pair, _estimate(source, target, protocol)),
-        shuffled_px=tuple(_corner_error(pair, _estimate(source[o], target[o], protocol)) for o in orders),
+        rising_px=corner_error(pair, _estimate(source, target, protocol)),
+        shuffled_px=tuple(corner_error(pair, _estimate(source[o], target[o], protocol)) for o in orders),
     )
 
 
@@ -65,6 +65,17 @@ def area_under_curve(errors_px: Sequence[float], threshold_px: float) -> float:
     steps by lines, as others do, gives slightly more for few pairs.
     """
     return float(np.mean(np.clip(1 - np.asarray(errors_px) / threshold_px, 0, 1)))
+
+
+def corner_error(pair: KeypointPair, estimate: Float64Array | None) -> float:
+    """
+    Mean distance of the four corners from where they belong, in target pixels; infinite without an estimate.
+    """
+    if estimate is None:
+        return float('inf')
+    places = corners(pair.size)
+    error = float(np.linalg.norm(warp(pair.target_from_source, places) - warp(estimate, places), axis=1).mean())
+    return error if np.isfinite(error) else float('inf')
 
 
 def corners(size: Size) -> Float64Array:
@@ -87,11 +98,3 @@ def _estimate(source: np.ndarray, target: np.ndarray, protocol: KeypointProtocol
         confidence=protocol.ransac_confidence,
     )
     return None if found is None else np.asarray(found, np.float64)
-
-
-def _corner_error(pair: KeypointPair, estimate: Float64Array | None) -> float:
-    if estimate is None:
-        return float('inf')
-    places = corners(pair.size)
-    error = float(np.linalg.norm(warp(pair.target_from_source, places) - warp(estimate, places), axis=1).mean())
-    return error if np.isfinite(error) else float('inf')

@@ -18,8 +18,8 @@ import numpy.typing as npt
 from kp2d_ros.core.records import BoolArray, Float32Array, Float64Array, Keypoints, Matches
 from kp2d_ros.core.settings import setting, validate
 from kp2d_ros.evaluation.guided_ransac import find_homography
-from kp2d_ros.evaluation.homography_estimate import corners, correctness
-from kp2d_ros.evaluation.keypoint_pair import KeypointPair, Size, warp
+from kp2d_ros.evaluation.homography_estimate import corner_error, correctness
+from kp2d_ros.evaluation.keypoint_pair import KeypointPair, Size
 from kp2d_ros.odometry.matching import MatchingConfig, match
 from kp2d_ros.odometry.ransac import RansacConfig, usac_params
 
@@ -249,20 +249,9 @@ def _score_sampling(
         errors = []
         for number, pair in enumerate(judged):
             seed = int(np.random.SeedSequence((protocol.seed, number, run)).generate_state(1)[0] >> 1)
-            errors.append(_corner_error(pair.pair, _METHODS[method](pair, _Trial(iterations, seed, protocol))))
+            errors.append(corner_error(pair.pair, _METHODS[method](pair, _Trial(iterations, seed, protocol))))
         runs.append(tuple(correctness(errors, limit) if errors else float('nan') for limit in THRESHOLDS_PX))
     return SamplingScore(method, iterations, tuple(runs))
-
-
-def _corner_error(pair: KeypointPair, estimate: Float64Array | None) -> float:
-    """
-    Mean distance of the four corners from where they belong, in target pixels; infinite without an estimate.
-    """
-    if estimate is None:
-        return float('inf')
-    places = corners(pair.size)
-    error = float(np.linalg.norm(warp(pair.target_from_source, places) - warp(estimate, places), axis=1).mean())
-    return error if np.isfinite(error) else float('inf')
 
 
 def _weighted(weights: Callable[[JudgedPair], npt.NDArray[np.floating] | None]) -> Sampler:

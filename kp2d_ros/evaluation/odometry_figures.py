@@ -132,6 +132,10 @@ TRACKING_FIGURES: Mapping[str, Figure] = {
         'recovery (s)', _LOW, 2, 'mean time from the first LOST image to the one that has a pose again',
         _recovery(lambda failure: failure.seconds),
     ),
+    'scale_segments': Figure(
+        'scale segments', _LOW, 0, 'pieces with a scale of their own: 1 means that the chain never broke',
+        lambda score: len(score.scale_segments),
+    ),
 }  # fmt: skip
 
 TRAJECTORY_FIGURES: Mapping[str, Figure] = {
@@ -162,10 +166,6 @@ TRAJECTORY_FIGURES: Mapping[str, Figure] = {
     'r_rel_deg_per_m': Figure(
         'r_rel (°/m)', _LOW, 5, 'KITTI: error of the rotation over the same parts, in degrees per metre',
         _part('drift', 'rotation_deg_per_m'),
-    ),
-    'scale_segments': Figure(
-        'scale segments', _LOW, 0, 'pieces with a scale of their own: 1 means that the chain never broke',
-        lambda score: len(score.scale_segments),
     ),
 }  # fmt: skip
 

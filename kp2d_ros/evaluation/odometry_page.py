@@ -10,6 +10,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
 from kp2d_ros.core.errors import DataError
 from kp2d_ros.core.trajectories import Trajectory
 from kp2d_ros.evaluation.fingerprint import describe_machine
@@ -113,6 +115,9 @@ def _add_table(page: Page, results: Results, summary: Summary, figures: Mapping[
         for method, values in methods.items()
     ]
     shown = [name for name in figures if any(values[name] is not None for _, _, values in rows)]
+    if not shown:
+        page.paragraph('No figures: they take ground truth, and a path that can be aligned with it.')
+        return
     if len(results.subjects) > 1:
         rows += [(_MEAN, method, values) for method, values in summary.mean.items()]
     page.table(
@@ -204,8 +209,8 @@ def _paths(entries: list[Entry]) -> bytes | None:
         truth = entries[0].subject.truth
         return trajectory_picture(truth and _within(truth, entries[0]), aligned)
     paths = {e.contender.name: path for e in entries if len(path := chain_poses(e.score.frames))}
-    if not paths:
-        return None
+    if not any(np.ptp(path.world_from_camera[:, :3, 3], axis=0).any() for path in paths.values()):
+        return None  # nobody saw it move
     names = list(paths)
     shown = {names[0]: paths[names[0]]}
     for name in names[1:]:

@@ -33,6 +33,7 @@ _TOPICS = (
     _Topic('auc_5', 'Poses within 5°', 'AUC', ' %'),
     _Topic('ate_percent', 'Whole path', 'ATE', ' % of the path'),
     _Topic('t_rel_percent', 'Drift', 't_rel', ' %'),
+    _Topic('inlier_percent', 'Matches that agree', 'median share', ' %'),
     _Topic('total_ms', 'Speed', 'median time of an image', ' ms'),
 )
 

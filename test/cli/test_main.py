@@ -58,3 +58,12 @@ def test_starting_imports_no_heavy_package() -> None:
     )
     found = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True, timeout=60)
     assert found.stdout.splitlines()[-1] == '[]'
+
+
+def test_a_reader_that_goes_away_ends_a_command_quietly():
+    program = 'import sys; from kp2d_ros.cli.main import main; sys.exit(main(["--version"]))'
+    with subprocess.Popen([sys.executable, '-c', program], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        process.stdout = None
+        assert process.communicate(timeout=60.0)[1] == b''
+    assert process.returncode == 141
