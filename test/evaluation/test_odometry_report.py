@@ -176,3 +176,13 @@ def test_a_method_without_any_pose_still_gives_a_page(table: Table, tmp_path: Pa
     results = table.results()
     text = make_page(results, summarise(results), describe(results, summarise(results)), tmp_path).text()
     assert 'no score of the path' in text
+
+
+def test_without_any_truth_the_page_says_what_is_missing(table: Table, tmp_path: Path) -> None:
+    table.add('one', 'a', 1.0, blind=True)
+    table.add('one', 'still', 0.0, blind=True, lost=tuple(range(1, 12)))
+    results = table.results()
+    text = make_page(results, summarise(results), describe(results, summarise(results)), tmp_path).text()
+    assert text.count('No figures: they take ground truth') == 2  # of pairs and of paths
+    assert 'median share one: a 75.0 %' in text
+    assert text.count('<img src="data:image/png') == 2  # times, and the path of a
