@@ -46,6 +46,16 @@ def bend(frames: list[FrameRecord], degrees: float) -> list[FrameRecord]:
     return frames
 
 
+@pytest.fixture
+def quick_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Pictures of the report that take no time, where a test is about something else.
+    """
+    png = cv2.imencode('.png', np.zeros((4, 4), np.uint8))[1].tobytes()
+    for name in ('trajectory', 'error', 'curve', 'time'):
+        monkeypatch.setattr(f'kp2d_ros.evaluation.odometry_page.{name}_picture', lambda *_: png)
+
+
 class Table:
     """
     Collects runs of made-up methods over made-up sequences.
@@ -178,6 +188,7 @@ def test_a_method_without_any_pose_still_gives_a_page(table: Table, tmp_path: Pa
     assert 'no score of the path' in text
 
 
+@pytest.mark.usefixtures('quick_pictures')
 def test_without_any_truth_the_page_says_what_is_missing(table: Table, tmp_path: Path) -> None:
     table.add('one', 'a', 1.0, blind=True)
     table.add('one', 'still', 0.0, blind=True, lost=tuple(range(1, 12)))
