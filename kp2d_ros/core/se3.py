@@ -98,6 +98,16 @@ def transform_from(rotation: Float64Array, translation: Float64Array) -> Float64
     return transform
 
 
+def renormalised(transform: Float64Array) -> Float64Array:
+    """
+    A 4x4 transform with the rotation nearest to what rounding has made of its own.
+
+    Where each motion is predicted from the ones before, a departure from orthonormality may double with every one.
+    """
+    left, _, right = np.linalg.svd(transform[:3, :3])
+    return transform_from(left @ right, transform[:3, 3])
+
+
 def invert_transform(a_from_b: Float64Array) -> Float64Array:
     """
     ``b_from_a`` of a rigid 4x4 transform.

@@ -12,7 +12,7 @@ import numpy as np
 
 from kp2d_ros.core.cameras import CameraModel
 from kp2d_ros.core.records import Float64Array, Keypoints, Matches
-from kp2d_ros.core.se3 import invert_transform
+from kp2d_ros.core.se3 import invert_transform, renormalised
 from kp2d_ros.odometry.depths import InverseDepths, carry_depths, is_known, place_depths
 from kp2d_ros.odometry.motion import MatchedRays, Motion
 from kp2d_ros.odometry.rays import Rays
@@ -76,7 +76,7 @@ def placed_view(view: View, reference: View, matches: Matches, motion: Motion) -
     return replace(
         view,
         depths=place_depths(len(view.keypoints), columns, carried),
-        world_from_camera=reference.world_from_camera @ motion.reference_from_current,
+        world_from_camera=renormalised(reference.world_from_camera @ motion.reference_from_current),
     )
 
 

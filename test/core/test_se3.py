@@ -12,6 +12,7 @@ from kp2d_ros.core.se3 import (
     hat,
     invert_transform,
     quaternion_from_rotation,
+    renormalised,
     rotation_angle,
     rotation_from_quaternion,
     rotation_from_vector,
@@ -113,3 +114,14 @@ def test_the_angle_between_vectors_does_not_depend_on_their_lengths(angle, lengt
 
 def test_the_angle_with_a_zero_vector_is_nan():
     assert np.isnan(angle_between(np.zeros(3), np.ones(3)))
+
+
+@given(vector=triples)
+def test_a_rotation_blurred_by_rounding_becomes_one_again(vector):
+    exact = transform_from(rotation_from_vector(vector), np.array([1.0, -2.0, 3.0]))
+    blurred = exact.copy()
+    blurred[:3, :3] += 1e-6 * np.arange(9).reshape(3, 3)
+    found = renormalised(blurred)
+    np.testing.assert_allclose(found[:3, :3] @ found[:3, :3].T, np.eye(3), atol=1e-14)
+    np.testing.assert_allclose(found, exact, atol=1e-5)
+    np.testing.assert_array_equal(found[:, 3], exact[:, 3])
