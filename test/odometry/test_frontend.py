@@ -63,6 +63,14 @@ def test_the_scale_of_a_drive_is_one_from_end_to_end(player, corridor, pose, rng
     assert np.std(np.log(ratios[2:])) < 0.03
 
 
+def test_poses_stay_rigid_over_a_long_drive(player, corridor, pose, rng):
+    results = player.play(corridor, drive(pose, 45), rng, **FAULTS)
+    assert sum(result.pose.model is PoseModel.PNP for result in results[1:]) > 40  # each predicted from those before
+    for result in results[1:]:
+        rotation = result.pose.reference_from_current[:3, :3]
+        np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=2e-14)
+
+
 def test_the_first_step_has_length_one_and_later_ones_its_unit(player, corridor, pose, rng):
     results = player.play(corridor, drive(pose, 6), rng, **FAULTS)
     assert results[0].pose is None
