@@ -40,7 +40,7 @@ def main() -> None:
     if inlier_file.is_file():
         inlier = load_inlier_net(inlier_file)
         model_id = checkpoint.info.model_id
-        save_inlier_net(MODELS / f'{args.name}_inlier.safetensors', inlier.network, model_id, inlier.output)
+        save_inlier_net(MODELS / f'{args.name}_inlier.safetensors', inlier.network.half(), model_id, inlier.output)
     if args.onnx:
         export_onnx(checkpoint, MODELS / f'{args.name}.onnx')
     for path in sorted(MODELS.glob(f'{args.name}*')):

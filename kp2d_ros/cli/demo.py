@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """
     parser.add_argument('settings', nargs='*', metavar='KEY=VALUE', help='of the scene, see kp2d simulate --list')
     parser.add_argument('--out', type=Path, default=Path('demo_output'), metavar='DIR', help='default: %(default)s')
-    parser.add_argument('--extractor', choices=('sift', 'orb'), default='sift', help='default: %(default)s')
+    parser.add_argument('--extractor', choices=('kp2d', 'sift', 'orb'), default='kp2d', help='default: %(default)s')
     parser.add_argument(
         '--rate',
         type=float,

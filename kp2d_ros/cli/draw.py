@@ -61,9 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--method',
-        default='sift',
+        default='kp2d',
         metavar='NAME',
-        help='sift, orb, a checkpoint, an .onnx file, or untrained:PRESET (default: %(default)s)',
+        help='kp2d, sift, orb, a network that ships, a checkpoint, an .onnx file, untrained:PRESET (default: kp2d)',
     )
     parser.add_argument(
         '--out',

@@ -31,7 +31,7 @@ SUMMARY = 'Repeatability, localisation, homographies and matching on image pairs
 _METHODS = """methods:
   orb, sift, akaze          OpenCV as it is, as published figures were measured
   frontend-orb, -sift       the same detectors as the frontend uses them
-  NAME                      a network that ships with the package
+  kp2d, NAME                the network that suits the device; one that ships, by name
   untrained:compact-s, ...  a network without training (untrained:PATH: a file of one)
   PATH                      checkpoint, .onnx of kp2d export, or .yaml adapter beside the .onnx of others
 """
@@ -62,7 +62,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='HPatches folder (i_* and v_* with images 1 to 6 and H_1_2 to H_1_6), or a folder or tar of photographs',
     )
     parser.add_argument(
-        '--methods', default='orb,sift', metavar='A,B,...', help='what to compare, see below (default: %(default)s)'
+        '--methods',
+        default='kp2d,orb,sift',
+        metavar='A,B,...',
+        help='what to compare, see below (default: %(default)s)',
     )
     parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='for report.html, report.json, cache/')
     parser.add_argument('--size', metavar='WxH', help='short for width=W height=H: 320x240 (default) or 640x480')

@@ -42,9 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--methods',
-        default='sift,orb',
+        default='kp2d,sift,orb',
         metavar='LIST',
-        help='with commas: sift, orb, a network (name, checkpoint, .onnx file), untrained:PRESET; default: %(default)s',
+        help='with commas: kp2d, sift, orb, a name, checkpoint or .onnx file, untrained:PRESET; default: %(default)s',
     )
     parser.add_argument('--out', type=Path, default=Path('evaluation'), metavar='DIR', help='default: %(default)s')
     parser.add_argument('--seeds', type=int, default=1, metavar='N', help='runs with other random samples; default: 1')

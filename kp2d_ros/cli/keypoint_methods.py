@@ -30,10 +30,11 @@ from kp2d_ros.evaluation.keypoint_pair import best_keypoints
 from kp2d_ros.evaluation.methods import OPENCV, OPENCV_VERSION, Method, MethodRules, opencv_method
 from kp2d_ros.inference.extractor import ExtractorConfig
 from kp2d_ros.inference.pipeline import build_extractor
-from kp2d_ros.inference.shipped import shipped_file, shipped_names
+from kp2d_ros.inference.shipped import default_name, shipped_file, shipped_names
 from kp2d_ros.networks.config import PRESETS, network_config
 
 UNTRAINED = 'untrained:'
+_DEFAULT = 'kp2d'  # the network that suits the device
 FRONTEND = 'frontend-'
 CHECKPOINTS = ('.safetensors', '.ckpt', '.pth', '.pt')
 ADAPTERS = ('.yaml', '.yml')
@@ -83,11 +84,13 @@ def _is_path(text: str) -> bool:
 
 
 def _known() -> str:
-    others = [f'{FRONTEND}orb', f'{FRONTEND}sift', *shipped_names(), f'{UNTRAINED}PRESET']
+    others = [_DEFAULT, f'{FRONTEND}orb', f'{FRONTEND}sift', *shipped_names(), f'{UNTRAINED}PRESET']
     return f'{", ".join([*OPENCV, *others])}, or the path of a checkpoint, .onnx file or adapter (.yaml)'
 
 
 def _build(text: str, name: str, rules: MethodRules, models: ModelConfig) -> Method:
+    if text == _DEFAULT and (model := default_name(models.device)):
+        return _network_method(model, text, rules, models)
     if text in OPENCV:
         return opencv_method(text, rules)
     if text in (f'{FRONTEND}orb', f'{FRONTEND}sift'):

@@ -198,7 +198,19 @@ def _traced(network: KeypointNetwork, metadata: OnnxMetadata) -> onnx.ModelProto
         )
     if program is None:
         raise BackendError(f'{metadata.model_id}: torch {torch.__version__} gave no ONNX model')
-    return program.model_proto
+    model: onnx.ModelProto = program.model_proto
+    _forget_sources(model)
+    return model
+
+
+def _forget_sources(model: onnx.ModelProto) -> None:
+    """
+    Remove what the exporter notes of where each part comes from: stack traces with the paths of this machine.
+    """
+    graph = model.graph
+    for part in (graph, *graph.node, *graph.value_info, *graph.initializer, *graph.input, *graph.output):
+        part.ClearField('metadata_props')
+        part.ClearField('doc_string')
 
 
 @contextmanager

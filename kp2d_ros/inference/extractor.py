@@ -26,9 +26,9 @@ class ExtractorConfig:
     """
 
     name: str = setting(
-        'sift',
-        'what finds the keypoints; kp2d needs a model, and no trained one ships yet',
-        choices=('sift', 'orb', 'kp2d'),
+        'kp2d',
+        'what finds the keypoints: the network, or OpenCV',
+        choices=('kp2d', 'sift', 'orb'),
     )
     max_keypoints: int = setting(1000, 'most keypoints of an image', minimum=1, maximum=100_000, runtime=True)
     score_threshold: float = setting(
@@ -47,7 +47,11 @@ class ExtractorConfig:
         0, 'shrink images whose longer side exceeds this, in pixels; 0: never', minimum=0, maximum=16384, runtime=True
     )
     root_sift: bool = setting(True, 'sift: compare square roots of its histograms (RootSIFT)')
-    model: str = setting('', 'kp2d: path of a checkpoint or .onnx file, or the name of an untrained network')
+    model: str = setting(
+        '',
+        'kp2d: name of a network that ships, or path of a checkpoint or .onnx file; empty: the one that ships for the '
+        'device',
+    )
     backend: str = setting(
         'auto', 'kp2d: what runs the network; auto goes by the model', choices=('auto', 'torch', 'onnxruntime')
     )

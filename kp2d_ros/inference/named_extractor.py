@@ -1,7 +1,8 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-Extractors by one word: ``sift``, ``orb``, a network that ships, a file with one, or ``untrained:compact-s``.
+Extractors by one word: ``sift``, ``orb``, ``kp2d`` for the network that suits the device, another network that ships, a
+file with one, or ``untrained:compact-s``.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 from kp2d_ros.core.errors import ConfigError
 from kp2d_ros.core.settings import SettingInfo
 from kp2d_ros.inference.extractor import ExtractorConfig
-from kp2d_ros.inference.shipped import shipped_file, shipped_names
+from kp2d_ros.inference.shipped import default_name, shipped_file, shipped_names
 from kp2d_ros.networks.config import PRESETS
 
 UNTRAINED = 'untrained:'
@@ -39,6 +40,8 @@ def configure_extractor(word: str, config: ExtractorConfig) -> ExtractorConfig:
     """
     if word in classical_names():
         return replace(config, name=word)
+    if word == _NETWORK:
+        return replace(config, name=_NETWORK, model=config.model or default_name(config.device))
     if word.startswith(UNTRAINED):
         preset = word.removeprefix(UNTRAINED)
         if preset not in PRESETS:
@@ -46,7 +49,7 @@ def configure_extractor(word: str, config: ExtractorConfig) -> ExtractorConfig:
         return replace(config, name=_NETWORK, model=preset, allow_untrained=True)
     if word in shipped_names() or Path(word).expanduser().is_file():
         return replace(config, name=_NETWORK, model=word)
-    known = [*classical_names(), *shipped_names(), *(UNTRAINED + preset for preset in PRESETS)]
+    known = [_NETWORK, *classical_names(), *shipped_names(), *(UNTRAINED + preset for preset in PRESETS)]
     raise ConfigError(f'method: found {word!r}, which is no file, {_hint(word, known)}, a checkpoint or an .onnx file')
 
 
@@ -71,5 +74,5 @@ def short_name(word: str) -> str:
 
 
 def _hint(word: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=1)
+    near = [UNTRAINED + word] if word in PRESETS else difflib.get_close_matches(word, known, n=1)
     return f'did you mean {near[0]}? Expected one of {", ".join(known)}' if near else f'expected {", ".join(known)}'

@@ -76,8 +76,8 @@ def find_model(config: ExtractorConfig) -> str:
     name = config.model or default_name(config.device) or (_UNTRAINED if config.allow_untrained else '')
     if not name:
         raise ConfigError(
-            'extractor.model: found none, and no trained weights ship yet; expected the path of a checkpoint or .onnx '
-            f'file (extractor.model=PATH), or extractor.allow_untrained=true for tests and timing with one of '
+            'extractor.model: found none, and no network beside this installation; expected the path of a checkpoint '
+            f'or .onnx file (extractor.model=PATH), or extractor.allow_untrained=true for tests and timing with one of '
             f'{", ".join(PRESETS)}; extractor.name=sift and orb need no weights'
         )
     return str(shipped_file(name, config.device, config.backend) or name)

@@ -37,7 +37,8 @@ def default_name(device: str) -> str:
 
 def shipped_file(name: str, device: str, backend: str) -> Path | None:
     """
-    The file of a network that ships: its ONNX form where ONNX Runtime is wanted or the best there is, on a CPU that is.
+    The file of a network that ships: its ONNX form where ONNX Runtime is wanted or the best there is, on a CPU that
+    is. Where neither runtime is installed, it is also the one to ask for.
 
     :param device: as in the settings of the extractor.
     :param backend: ``auto``, ``torch`` or ``onnxruntime``.
@@ -47,7 +48,9 @@ def shipped_file(name: str, device: str, backend: str) -> Path | None:
         return None
     checkpoint, exported = _FOLDER / f'{name}.safetensors', _FOLDER / f'{name}.onnx'
     on_onnx = backend == 'onnxruntime' or (
-        backend == 'auto' and not _is_cuda(device) and find_spec('onnxruntime') is not None
+        backend == 'auto'
+        and not _is_cuda(device)
+        and (find_spec('onnxruntime') is not None or find_spec('torch') is None)
     )
     return exported if on_onnx and exported.is_file() else checkpoint
 

@@ -103,7 +103,7 @@ def test_without_calibration_keypoints_and_matches_flow_and_the_reason_is_told(
         (['nowhere'], 'nowhere: does not exist'),
         (['FOLDER', 'matching.ration=0.8'], 'did you mean matching.ratio?'),
         (['FOLDER', '--extractor', 'surf'], "found 'surf'"),
-        (['FOLDER', '--extractor', 'kp2d'], 'no trained weights ship yet'),
+        (['FOLDER', '--extractor', 'kp2d', 'extractor.model=nothing'], "found 'nothing', which is neither a file"),
         (['FOLDER', '--config', 'missing.yaml'], 'missing.yaml: cannot be read'),
     ],
 )

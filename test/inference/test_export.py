@@ -5,10 +5,12 @@ Tests of the export; one real export serves them all, since torch needs seconds 
 """
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import kp2d_ros
 from kp2d_ros.core.errors import BackendError, ConfigError, DataError
 
 pytest.importorskip('onnxscript')
@@ -76,3 +78,9 @@ def test_refuses_sizes_that_the_network_cannot_take(tmp_path, checkpoint, height
 def test_refuses_a_folder_that_is_not_there_before_any_work(tmp_path, checkpoint):
     with pytest.raises(DataError, match='there is no folder'):
         export_onnx(checkpoint, tmp_path / 'missing' / 'x.onnx')
+
+
+def test_the_file_does_not_tell_where_it_was_made(exported):
+    content = exported.path.read_bytes()
+    assert str(Path(kp2d_ros.__file__).parent).encode() not in content
+    assert b'site-packages' not in content and b'stack_trace' not in content

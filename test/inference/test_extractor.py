@@ -98,7 +98,7 @@ def test_warming_up_runs_the_size_that_is_to_come():
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [
-        ({'name': 'surf'}, "name: found 'surf', expected one of 'sift', 'orb', 'kp2d'"),
+        ({'name': 'surf'}, "name: found 'surf', expected one of 'kp2d', 'sift', 'orb'"),
         ({'max_keypoints': 0}, 'max_keypoints: found 0'),
         ({'nms_radius_px': float('nan')}, 'nms_radius_px: found nan'),
         ({'precision': 'int4'}, 'precision'),

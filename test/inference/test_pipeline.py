@@ -13,6 +13,7 @@ import pytest
 from kp2d_ros.core.errors import BackendError, ConfigError, DataError
 from kp2d_ros.core.records import Frame
 from kp2d_ros.core.settings import flatten, format_yaml
+from kp2d_ros.inference import shipped
 from kp2d_ros.inference.classical import ClassicalExtractor
 from kp2d_ros.inference.extractor import ExtractorConfig, Kp2dExtractor
 from kp2d_ros.inference.pipeline import (
@@ -76,7 +77,7 @@ def test_a_value_out_of_range_is_named_with_its_path():
 
 
 def test_builds_each_extractor_by_its_name(checkpoint_file):
-    assert isinstance(build_extractor(ExtractorConfig()), ClassicalExtractor)
+    assert isinstance(build_extractor(ExtractorConfig(name='sift')), ClassicalExtractor)
     assert build_extractor(ExtractorConfig(name='orb')).info.model_id == 'orb'
     learned = build_extractor(ExtractorConfig(name='kp2d', model=str(checkpoint_file), device='cpu'))
     assert isinstance(learned, Kp2dExtractor)
@@ -90,17 +91,19 @@ def test_a_frontend_takes_its_keypoints_from_the_extractor(texture):
     assert len(result.keypoints) == 40
 
 
-def test_kp2d_without_weights_is_refused_with_what_can_be_done():
+def test_kp2d_without_weights_is_refused_with_what_can_be_done(tmp_path, monkeypatch):
+    monkeypatch.setattr(shipped, '_FOLDER', tmp_path)
     with pytest.raises(ConfigError) as refused:
         build_extractor(ExtractorConfig(name='kp2d'))
-    for part in ('no trained weights ship yet', 'extractor.model=PATH', 'allow_untrained=true', 'sift and orb'):
+    for part in ('no network beside this installation', 'extractor.model=PATH', 'allow_untrained=true', 'sift and orb'):
         assert part in str(refused.value)
 
 
 def test_an_untrained_network_is_refused_unless_it_is_wanted(texture):
     with pytest.raises(BackendError, match=r'untrained-compact-s:.* was never trained'):
         build_backend(ExtractorConfig(name='kp2d', model='compact-s', device='cpu'))
-    extractor = build_extractor(ExtractorConfig(name='kp2d', allow_untrained=True, device='cpu'))
+    config = ExtractorConfig(name='kp2d', model='compact-s', allow_untrained=True, device='cpu')
+    extractor = build_extractor(config)
     assert len(extractor.extract(texture(64, 48))) > 0
 
 
@@ -131,8 +134,9 @@ def test_a_missing_runtime_is_named_with_the_way_to_install_it(monkeypatch, chec
 def test_sift_needs_neither_torch_nor_onnxruntime():
     code = (
         'import sys, numpy as np\n'
-        'from kp2d_ros.inference.pipeline import PipelineConfig, build_extractor\n'
-        'build_extractor(PipelineConfig().extractor).extract(np.zeros((64, 64), np.uint8))\n'
+        'from kp2d_ros.inference.pipeline import load_pipeline_config, build_extractor\n'
+        "config = load_pipeline_config(None, ['extractor.name=sift'])\n"
+        'build_extractor(config.extractor).extract(np.zeros((64, 64), np.uint8))\n'
         "print(sorted({'torch', 'onnxruntime', 'onnx'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)

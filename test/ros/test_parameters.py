@@ -28,7 +28,7 @@ def test_runtime_settings_change_at_once():
 def test_what_another_extractor_can_take_needs_one():
     assert change_config(NodeConfig(), {'extractor.name': 'orb'}, True).needs_extractor
     assert not change_config(NodeConfig(), {'extractor.name': 'orb'}, False).needs_extractor
-    assert not change_config(NodeConfig(), {'extractor.name': 'sift'}, True).needs_extractor  # as it is
+    assert not change_config(NodeConfig(), {'extractor.name': 'kp2d'}, True).needs_extractor  # as it is
     assert not change_config(NodeConfig(), {'extractor.max_keypoints': 5}, True).needs_extractor
 
 
@@ -57,8 +57,8 @@ def test_finds_misspelt_names_and_says_what_was_meant():
 def test_keeps_what_was_loaded_beside_what_may_change():
     wanted = change_config(NodeConfig(), {'extractor.name': 'orb', 'extractor.max_keypoints': 7}, True).config
     kept = keep_loaded(NodeConfig().extractor, wanted)
-    assert (kept.extractor.name, kept.extractor.max_keypoints) == ('sift', 7)
-    assert extractor_parameters(kept)['extractor.name'] == 'sift'
+    assert (kept.extractor.name, kept.extractor.max_keypoints) == ('kp2d', 7)
+    assert extractor_parameters(kept)['extractor.name'] == 'kp2d'
     assert 'extractor.max_keypoints' not in extractor_parameters(kept)
 
 
