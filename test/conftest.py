@@ -36,3 +36,13 @@ def hpatches(tmp_path: Path) -> Path:
             if number > 1:
                 np.savetxt(folder / f'H_1_{number}', np.array([[1.0, 0, -x], [0, 1, 0], [0, 0, 1]]))
     return tmp_path / 'hpatches'
+
+
+@pytest.fixture
+def quick_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Pictures of the odometry report that take no time, where a test is about something else.
+    """
+    png = cv2.imencode('.png', np.zeros((4, 4), np.uint8))[1].tobytes()
+    for name in ('trajectory', 'error', 'curve', 'time'):
+        monkeypatch.setattr(f'kp2d_ros.evaluation.odometry_page.{name}_picture', lambda *_: png)

@@ -53,7 +53,7 @@ LIBRARIES = {
     'tensorrt': ('inference/tensorrt_backend.py',),
     'rosbags': ('datasets/bags.py',),
     'evo': ('evaluation/trajectory.py',),
-    'matplotlib': ('evaluation/',),
+    'matplotlib': ('evaluation/figure.py',),
     'tqdm': ('cli/',),
 }
 

@@ -13,11 +13,20 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from kp2d_ros.core.errors import Kp2dError
+from kp2d_ros.core.settings import flatten
 
 INTERRUPTED = 130  # what a shell gives for a command ended by Ctrl-C
 PIPE_CLOSED = 141  # and for one whose reader went away
+
+
+def list_settings(settings: Any) -> str:
+    """
+    The settings of a dataclass as a command takes them, ``key=default``, each with its description below: for --help.
+    """
+    return '\n'.join(f'  {key}={_as_word(value)}\n      {info.description}' for key, value, info in flatten(settings))
 
 
 def run_guarded(run: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
@@ -54,3 +63,9 @@ def run_command(
     parser = argparse.ArgumentParser(prog=name, description=summary)
     add_arguments(parser)
     return run_guarded(run, parser.parse_intermixed_args(argv))  # settings may stand before and after options
+
+
+def _as_word(value: object) -> object:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(list(value)).replace(' ', '') if isinstance(value, tuple) else value

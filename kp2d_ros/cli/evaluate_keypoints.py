@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from kp2d_ros.cli.command import run_command
+from kp2d_ros.cli.command import list_settings, run_command
 from kp2d_ros.cli.keypoint_methods import ModelConfig, build_methods
 from kp2d_ros.core.errors import BackendError, ConfigError
-from kp2d_ros.core.settings import build, flatten, merge, parse_overrides, section
+from kp2d_ros.core.settings import build, merge, parse_overrides, section
 from kp2d_ros.datasets.homography_sets import SyntheticConfig, open_homography_set, set_fingerprint
 from kp2d_ros.evaluation.fingerprint import read_versions
 from kp2d_ros.evaluation.keypoint_page import make_page
@@ -52,9 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     The options of the command.
     """
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = f'{_METHODS}\nsettings and their defaults:\n' + '\n'.join(
-        f'  {key}={_scalar(value)}\n      {info.description}' for key, value, info in flatten(KeypointSettings())
-    )
+    parser.epilog = f'{_METHODS}\nsettings and their defaults:\n' + list_settings(KeypointSettings())
     parser.add_argument(
         'dataset',
         type=Path,
@@ -133,17 +131,7 @@ def _parse_size(text: str | None) -> dict[str, int]:
     return {'width': int(width), 'height': int(height)}
 
 
-def _scalar(value: object) -> object:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(list(value)).replace(' ', '') if isinstance(value, tuple) else value
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """
-    The exit status of ``kp2d evaluate keypoints``.
-    """
-    return run_command('kp2d evaluate keypoints', SUMMARY, add_arguments, run, argv)
+main = partial(run_command, 'kp2d evaluate keypoints', SUMMARY, add_arguments, run)
 
 
 if __name__ == '__main__':

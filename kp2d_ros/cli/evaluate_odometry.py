@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -241,11 +241,7 @@ def _write_report(results: Results, folder: Path) -> None:
     print(f'written: {folder}/report.html, report.json')
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """
-    The exit status of ``kp2d evaluate odometry``.
-    """
-    return run_command('kp2d evaluate odometry', SUMMARY, add_arguments, run, argv)
+main = partial(run_command, 'kp2d evaluate odometry', SUMMARY, add_arguments, run)
 
 
 if __name__ == '__main__':

@@ -7,9 +7,9 @@ and ONNX models of others.
 ``orb``, ``sift``, ``akaze``: OpenCV with its defaults, as published figures were measured: whole pixels for ORB, plain
 SIFT with one point for each orientation, its descriptors not normalised. ``frontend-orb``, ``frontend-sift``: the same
 detectors as the frontend uses them, their points corrected to sub-pixel places, with RootSIFT.
-The name of a network that ships with the package. ``untrained:PRESET`` or ``untrained:PATH``: one without training,
-as the floor that a trained one must leave. A path: a checkpoint, an ONNX file written by ``kp2d export``, or the YAML
-adapter of an ONNX model of others (:mod:`kp2d_ros.inference.adapted_onnx`).
+``kp2d``: the network that suits the device; others that ship by their names. ``untrained:PRESET`` or
+``untrained:PATH``: one without training, as the floor that a trained one must leave. A path: a checkpoint, an ONNX file
+written by ``kp2d export``, or the YAML adapter of an ONNX model of others (:mod:`kp2d_ros.inference.adapted_onnx`).
 """
 
 from __future__ import annotations
@@ -29,12 +29,11 @@ from kp2d_ros.evaluation.fingerprint import hash_code, hash_file
 from kp2d_ros.evaluation.keypoint_pair import best_keypoints
 from kp2d_ros.evaluation.methods import OPENCV, OPENCV_VERSION, Method, MethodRules, opencv_method
 from kp2d_ros.inference.extractor import ExtractorConfig
+from kp2d_ros.inference.named_extractor import NETWORK, UNTRAINED
 from kp2d_ros.inference.pipeline import build_extractor
 from kp2d_ros.inference.shipped import default_name, shipped_file, shipped_names
 from kp2d_ros.networks.config import PRESETS, network_config
 
-UNTRAINED = 'untrained:'
-_DEFAULT = 'kp2d'  # the network that suits the device
 FRONTEND = 'frontend-'
 CHECKPOINTS = ('.safetensors', '.ckpt', '.pth', '.pt')
 ADAPTERS = ('.yaml', '.yml')
@@ -84,12 +83,12 @@ def _is_path(text: str) -> bool:
 
 
 def _known() -> str:
-    others = [_DEFAULT, f'{FRONTEND}orb', f'{FRONTEND}sift', *shipped_names(), f'{UNTRAINED}PRESET']
+    others = [NETWORK, f'{FRONTEND}orb', f'{FRONTEND}sift', *shipped_names(), f'{UNTRAINED}PRESET']
     return f'{", ".join([*OPENCV, *others])}, or the path of a checkpoint, .onnx file or adapter (.yaml)'
 
 
 def _build(text: str, name: str, rules: MethodRules, models: ModelConfig) -> Method:
-    if text == _DEFAULT and (model := default_name(models.device)):
+    if text == NETWORK and (model := default_name(models.device)):
         return _network_method(model, text, rules, models)
     if text in OPENCV:
         return opencv_method(text, rules)
@@ -130,7 +129,7 @@ def _frontend_method(name: str, rules: MethodRules) -> Method:
 def _network_method(model: str, name: str, rules: MethodRules, models: ModelConfig) -> Method:
     untrained = name.startswith(UNTRAINED)
     settings = {'device': models.device, 'precision': models.precision, 'threads': models.threads}
-    config = _all_candidates(rules, name='kp2d', model=model, allow_untrained=untrained, **settings)
+    config = _all_candidates(rules, name=NETWORK, model=model, allow_untrained=untrained, **settings)
     try:
         extractor = build_extractor(config)
     except DataError as error:

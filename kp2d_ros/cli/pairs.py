@@ -10,9 +10,9 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from kp2d_ros.cli.command import run_command
+from kp2d_ros.cli.command import list_settings, run_command
 from kp2d_ros.core.errors import ConfigError
-from kp2d_ros.core.settings import build, flatten, merge, parse_overrides
+from kp2d_ros.core.settings import build, merge, parse_overrides
 from kp2d_ros.datasets.contact_sheet import draw_contact_sheet
 from kp2d_ros.datasets.pair_loading import epoch_order
 from kp2d_ros.datasets.pairs import PAIR_PRESETS, PairConfig, PairMaker
@@ -27,9 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     What the command takes.
     """
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = 'settings and the defaults of the preset official_code:\n' + '\n'.join(
-        f'  {key}={_scalar(value)}\n      {info.description}' for key, value, info in flatten(PairConfig())
-    )
+    parser.epilog = 'settings and the defaults of the preset official_code:\n' + list_settings(PairConfig())
     parser.add_argument(
         '--data', action='append', required=True, type=Path, metavar='PATH', help='folder, tar file or bag; repeatable'
     )
@@ -61,10 +59,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 main = partial(run_command, 'kp2d pairs', SUMMARY, add_arguments, run)
-
-
-def _scalar(value: object) -> object:
-    return str(list(value)).replace(' ', '') if isinstance(value, tuple) else value
 
 
 if __name__ == '__main__':

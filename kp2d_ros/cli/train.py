@@ -18,10 +18,10 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
-from kp2d_ros.cli.command import INTERRUPTED, run_command
+from kp2d_ros.cli.command import INTERRUPTED, list_settings, run_command
 from kp2d_ros.cli.train_reporter import TrainReporter
-from kp2d_ros.core.errors import ConfigError
-from kp2d_ros.core.settings import build, flatten, merge, parse_overrides
+from kp2d_ros.core.errors import BackendError, ConfigError
+from kp2d_ros.core.settings import build, merge, parse_overrides
 from kp2d_ros.evaluation.curves import draw_curves
 from kp2d_ros.training.distributed import Process, training_process
 from kp2d_ros.training.loop import Desk, Hooks, train
@@ -68,9 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     The arguments of the command.
     """
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = 'settings, and the defaults that a preset builds on (those of v4):\n' + '\n'.join(
-        f'  {key}={_scalar(value)}\n      {info.description}' for key, value, info in flatten(TrainConfig())
-    )
+    parser.epilog = 'settings, and the defaults that a preset builds on (those of v4):\n' + list_settings(TrainConfig())
     parser.add_argument(
         'words',
         nargs='*',
@@ -125,7 +123,7 @@ def _draw_curves(out: Path) -> None:
     """
     The course of the run as ``curves.png``, where matplotlib is installed.
     """
-    with suppress(ModuleNotFoundError):
+    with suppress(BackendError):
         draw_curves(read_metrics(out / 'metrics.csv'), out / 'curves.png', out.name)
 
 
@@ -193,13 +191,8 @@ def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def _scalar(value: object) -> object:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(list(value)).replace(' ', '') if isinstance(value, tuple) else value
-
-
 main = partial(run_command, 'kp2d train', SUMMARY, add_arguments, run)
+
 
 if __name__ == '__main__':
     raise SystemExit(main())

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kp2d_ros.core.errors import DataError
+from kp2d_ros.evaluation.figure import new_figure, save_figure
 
 _PANELS = (
     ('losses before weighing', ('location', 'descriptor', 'inlier', 'consistency', 'usp', 'decorrelation', 'uniform')),
@@ -28,22 +28,15 @@ def draw_curves(rows: Sequence[Mapping[str, str]], path: Path, title: str = '') 
     Write the columns of a ``metrics.csv`` over the steps as PNG; columns without a number are left out.
 
     :param rows: the rows as text, as :func:`kp2d_ros.training.run_log.read_metrics` gives them.
-    :raises ModuleNotFoundError: if matplotlib is not installed.
+    :raises BackendError: if matplotlib is not installed.
     :raises DataError: if the file cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10.0, 6.5), dpi=100, layout='constrained')
-    FigureCanvasAgg(figure)
+    figure = new_figure(10.0, 6.5, dpi=100)
     for axes, (heading, names) in zip(figure.subplots(2, 2).flat, _PANELS, strict=True):
         _draw_panel(axes, rows, names)
         axes.set_title(heading, fontsize=10)
     figure.suptitle(title, fontsize=11)
-    try:
-        figure.savefig(path)
-    except OSError as error:
-        raise DataError(f'{path}: cannot be written: {error}') from error
+    save_figure(figure, path)
 
 
 def _draw_panel(axes: Any, rows: Sequence[Mapping[str, str]], names: Sequence[str]) -> None:

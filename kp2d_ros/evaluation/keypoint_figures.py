@@ -16,6 +16,7 @@ import numpy as np
 from kp2d_ros.core.records import BoolArray, Matches
 from kp2d_ros.datasets.homography_sets import HomographyPair
 from kp2d_ros.evaluation.caption import Color, LegendEntry, add_caption
+from kp2d_ros.evaluation.figure import COLOURS, new_figure
 from kp2d_ros.evaluation.keypoint_pair import mutual_matches, take
 from kp2d_ros.evaluation.keypoint_protocol import ACCURACY_PX
 from kp2d_ros.evaluation.keypoint_runner import EvaluationDesk, MethodResult
@@ -30,9 +31,7 @@ _BINS = 40
 MOST_LINES = 120
 _PICTURE_WIDTH = 480  # of one image of a pair, in pixels
 PICTURE_DENSITY = 1.62  # two pairs stand side by side on a wide screen
-# Told apart by people who see few colours (Okabe and Ito), and by the marks on the lines.
-_COLORS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#000000')
-_MARKS = 'osD^vP*X'
+_MARKS = 'osD^vP*X'  # beside the colours, for people who see few of them
 
 
 def draw_accuracy(methods: Sequence[MethodResult]) -> bytes:
@@ -48,7 +47,7 @@ def draw_accuracy(methods: Sequence[MethodResult]) -> bytes:
             axis.plot(
                 ACCURACY_PX,
                 shares,
-                color=_COLORS[number % len(_COLORS)],
+                color=COLOURS[number % len(COLOURS)],
                 marker=_MARKS[number % len(_MARKS)],
                 markersize=4,
                 label=method.name,
@@ -72,7 +71,7 @@ def draw_latencies(methods: Sequence[MethodResult]) -> bytes:
     bins = np.geomspace(low, high, _BINS)
     for number, (method, values) in enumerate(zip(methods, times, strict=True)):
         label = f'{method.name}, median {np.median(values):.1f} ms'
-        color = _COLORS[number % len(_COLORS)]
+        color = COLOURS[number % len(COLOURS)]
         axes[0].hist(values, bins, color=color, alpha=0.35)
         axes[0].hist(values, bins, color=color, histtype='step', linewidth=1.5, label=label)
     axes[0].set_xscale('log')
@@ -108,12 +107,7 @@ def _legend_of(right: BoolArray) -> list[tuple[str, Color]]:
 
 
 def _figure(panels: int, width: float = 1.0) -> tuple[Any, list[Any]]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    size = (max(_PANEL_INCHES[0] * panels * width, 5.0), _PANEL_INCHES[1] + 0.5)
-    figure = Figure(figsize=size, dpi=_DPI, layout='constrained')
-    FigureCanvasAgg(figure)
+    figure = new_figure(max(_PANEL_INCHES[0] * panels * width, 5.0), _PANEL_INCHES[1] + 0.5, _DPI)
     axes = list(figure.subplots(1, panels, squeeze=False)[0])
     for axis in axes:
         axis.grid(color='#e6e6e6')

@@ -46,7 +46,7 @@ def make_page(evaluation: KeypointEvaluation, desk: EvaluationDesk, methods: Seq
 
     :param desk: gives the images and keypoints of the pairs that are drawn.
     :param methods: those of the evaluation, in the same order.
-    :raises ModuleNotFoundError: if matplotlib is not installed.
+    :raises BackendError: if matplotlib is not installed.
     """
     results = evaluation.methods
     page = Page(f'Keypoints on {evaluation.dataset}')

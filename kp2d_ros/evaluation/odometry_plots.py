@@ -14,17 +14,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kp2d_ros.core.errors import BackendError
 from kp2d_ros.core.records import TrackingState
 from kp2d_ros.core.trajectories import Trajectory
+from kp2d_ros.evaluation.figure import COLOURS, new_figure
 from kp2d_ros.evaluation.odometry_score import RunScore
 
 DENSITY = 2.0  # pixels per unit of the page
 _DPI = 100 * DENSITY
 _TRUTH = '#8a8f98'
-# Told apart also by those who do not see red and green (Okabe and Ito); the styles help beyond seven.
-_COLOURS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#000000')
-_STYLES = ('-', '--', ':')
+_STYLES = ('-', '--', ':')  # for more methods than colours
 _LEAST_DEG = 1e-3  # smaller errors are drawn there on a logarithmic axis
 
 Array = npt.NDArray[np.float64]
@@ -165,15 +163,7 @@ def _figure(width: float, height: float) -> Iterator[tuple[Any, io.BytesIO]]:
     """
     A figure of a size in units of 100 on the page; its PNG is in the buffer afterwards.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise BackendError(
-            f"drawing: found no module {error.name}, expected matplotlib: pip install 'kp2d_ros[evaluation]'"
-        ) from error
-    figure = Figure(figsize=(width, height), dpi=_DPI, layout='constrained')
-    FigureCanvasAgg(figure)
+    figure = new_figure(width, height, _DPI)
     data = io.BytesIO()
     yield figure, data
     for axes in figure.axes:
@@ -187,7 +177,7 @@ def _figure(width: float, height: float) -> Iterator[tuple[Any, io.BytesIO]]:
 def _looks() -> Iterator[dict[str, str]]:
     while True:
         for style in _STYLES:
-            for colour in _COLOURS:
+            for colour in COLOURS:
                 yield {'color': colour, 'linestyle': style}
 
 

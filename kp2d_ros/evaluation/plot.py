@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kp2d_ros.core.errors import BackendError, DataError
 from kp2d_ros.core.records import TrackingState
+from kp2d_ros.evaluation.figure import new_figure, save_figure
 from kp2d_ros.evaluation.records import FrameRecord
 from kp2d_ros.evaluation.report import RunReport
 
@@ -35,23 +35,12 @@ def draw_run(report: RunReport, path: Path) -> None:
     :raises BackendError: if matplotlib is not installed.
     :raises DataError: if the file cannot be written.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise BackendError(
-            f"drawing a run: found no module {error.name}, expected matplotlib: pip install 'kp2d_ros[evaluation]'"
-        ) from error
-    figure = Figure(figsize=(10.0, 7.5), dpi=110, layout='constrained')
-    FigureCanvasAgg(figure)
+    figure = new_figure(10.0, 7.5, dpi=110)
     grid = figure.add_gridspec(2, 2, height_ratios=(3.0, 1.4))
     _draw_views(figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1]), report)
     _draw_tracking(figure.add_subplot(grid[1, :]), report.frames)
     figure.suptitle(_title(report), fontsize=11)
-    try:
-        figure.savefig(path)
-    except OSError as error:
-        raise DataError(f'{path}: cannot be written: {error}') from error
+    save_figure(figure, path)
 
 
 def _title(report: RunReport) -> str:

@@ -20,7 +20,7 @@ from kp2d_ros.inference.shipped import default_name, shipped_file, shipped_names
 from kp2d_ros.networks.config import PRESETS
 
 UNTRAINED = 'untrained:'
-_NETWORK = 'kp2d'
+NETWORK = 'kp2d'  # the one that suits the device
 
 
 def classical_names() -> list[str]:
@@ -29,7 +29,7 @@ def classical_names() -> list[str]:
     """
     field = next(field for field in dataclasses.fields(ExtractorConfig) if field.name == 'name')
     info: SettingInfo = field.metadata['setting']
-    return [name for name in info.choices or () if name != _NETWORK]
+    return [name for name in info.choices or () if name != NETWORK]
 
 
 def configure_extractor(word: str, config: ExtractorConfig) -> ExtractorConfig:
@@ -40,16 +40,16 @@ def configure_extractor(word: str, config: ExtractorConfig) -> ExtractorConfig:
     """
     if word in classical_names():
         return replace(config, name=word)
-    if word == _NETWORK:
-        return replace(config, name=_NETWORK, model=config.model or default_name(config.device))
+    if word == NETWORK:
+        return replace(config, name=NETWORK, model=config.model or default_name(config.device))
     if word.startswith(UNTRAINED):
         preset = word.removeprefix(UNTRAINED)
         if preset not in PRESETS:
             raise ConfigError(f'method {word}: found {preset!r}, {_hint(preset, list(PRESETS))}')
-        return replace(config, name=_NETWORK, model=preset, allow_untrained=True)
+        return replace(config, name=NETWORK, model=preset, allow_untrained=True)
     if word in shipped_names() or Path(word).expanduser().is_file():
-        return replace(config, name=_NETWORK, model=word)
-    known = [_NETWORK, *classical_names(), *shipped_names(), *(UNTRAINED + preset for preset in PRESETS)]
+        return replace(config, name=NETWORK, model=word)
+    known = [NETWORK, *classical_names(), *shipped_names(), *(UNTRAINED + preset for preset in PRESETS)]
     raise ConfigError(f'method: found {word!r}, which is no file, {_hint(word, known)}, a checkpoint or an .onnx file')
 
 

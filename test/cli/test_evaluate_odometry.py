@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
@@ -56,16 +55,6 @@ def bag(walk: Recorded, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp('bags') / 'walk'
     write_bag(path, walk)
     return path
-
-
-@pytest.fixture
-def quick_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Pictures of the report that take no time, where a test is about something else.
-    """
-    png = cv2.imencode('.png', np.zeros((4, 4), np.uint8))[1].tobytes()
-    for name in ('trajectory', 'error', 'curve', 'time'):
-        monkeypatch.setattr(f'kp2d_ros.evaluation.odometry_page.{name}_picture', lambda *_: png)
 
 
 Refused = Callable[..., str]

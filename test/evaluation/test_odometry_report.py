@@ -46,16 +46,6 @@ def bend(frames: list[FrameRecord], degrees: float) -> list[FrameRecord]:
     return frames
 
 
-@pytest.fixture
-def quick_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Pictures of the report that take no time, where a test is about something else.
-    """
-    png = cv2.imencode('.png', np.zeros((4, 4), np.uint8))[1].tobytes()
-    for name in ('trajectory', 'error', 'curve', 'time'):
-        monkeypatch.setattr(f'kp2d_ros.evaluation.odometry_page.{name}_picture', lambda *_: png)
-
-
 class Table:
     """
     Collects runs of made-up methods over made-up sequences.
