@@ -23,6 +23,7 @@ from kp2d_ros.core.records import (
 )
 from kp2d_ros.core.se3 import invert_transform
 from kp2d_ros.core.settings import section
+from kp2d_ros.odometry.alignment import AlignableImage, AlignmentConfig
 from kp2d_ros.odometry.chain import Chain, Link, Placement
 from kp2d_ros.odometry.depths import unknown_depths
 from kp2d_ros.odometry.matching import MatchingConfig, match
@@ -31,7 +32,7 @@ from kp2d_ros.odometry.ransac import RansacConfig
 from kp2d_ros.odometry.rays import no_rays, rays_from_pixels
 from kp2d_ros.odometry.stage_clock import StageClock
 from kp2d_ros.odometry.tracks import NO_TRACKS, TrackTable
-from kp2d_ros.odometry.view import View, matched_rays, misfit, predicted_pixels
+from kp2d_ros.odometry.view import View, aligned_view, matched_rays, misfit, predicted_pixels
 
 # (M,) in [0, 1] for M matches of a reference and a current image of a size (height, width); None: it cannot say.
 JudgeMatches = Callable[[Keypoints, Keypoints, Matches, tuple[int, int]], Float32Array | None]
@@ -44,6 +45,7 @@ class FrontendConfig:
     """
 
     matching: MatchingConfig = section(MatchingConfig)
+    alignment: AlignmentConfig = section(AlignmentConfig)
     ransac: RansacConfig = section(RansacConfig)
     motion: MotionConfig = section(MotionConfig)
 
@@ -139,6 +141,7 @@ class Frontend:
             predicted_xy = predicted_pixels(reference, pose) if is_guided and pose is not None else None
             matches = match(reference.keypoints, view.keypoints, config.matching, predicted_xy)
             probability = self._judge(reference.keypoints, view.keypoints, matches, view.size) if self._judge else None
+            view = aligned_view(reference, view, matches, config.alignment)
             if config.ransac.guided:
                 order = np.argsort(-(matches.scores if probability is None else probability), kind='stable')
                 matches, probability = matches.take(order), None if probability is None else probability[order]
@@ -166,10 +169,9 @@ def _view(frame: Frame, keypoints: Keypoints) -> View:
     """
     A frame as it comes, without tracks, depths and pose.
     """
-    size = frame.image.shape[0], frame.image.shape[1]
     rays = no_rays(len(keypoints)) if frame.camera is None else rays_from_pixels(frame.camera, keypoints.xy)
-    depths = unknown_depths(len(keypoints))
-    return View(frame.seq, frame.stamp_ns, size, frame.camera, keypoints, rays, NO_TRACKS, depths, np.eye(4))
+    image, depths = AlignableImage(frame.image), unknown_depths(len(keypoints))
+    return View(frame.seq, frame.stamp_ns, image, frame.camera, keypoints, rays, NO_TRACKS, depths, np.eye(4))
 
 
 def _result(link: Link, placement: Placement, pose: RelativePose | None, clock: StageClock) -> FrontendResult:

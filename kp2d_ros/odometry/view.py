@@ -13,9 +13,10 @@ import numpy as np
 from kp2d_ros.core.cameras import CameraModel
 from kp2d_ros.core.records import Float64Array, Keypoints, Matches
 from kp2d_ros.core.se3 import invert_transform, renormalised
+from kp2d_ros.odometry.alignment import AlignableImage, AlignmentConfig, align
 from kp2d_ros.odometry.depths import InverseDepths, carry_depths, is_known, place_depths
 from kp2d_ros.odometry.motion import MatchedRays, Motion
-from kp2d_ros.odometry.rays import Rays
+from kp2d_ros.odometry.rays import Rays, rays_from_pixels
 from kp2d_ros.odometry.tracks import Tracks
 
 
@@ -24,19 +25,26 @@ class View:
     """
     The keypoints of a frame with their rays, tracks and inverse depths, and where its camera stands.
 
-    ``size`` is (height, width) of the image. Without a camera the ``rays`` are all NaN. ``depths`` and
+    Without a camera the ``rays`` are all NaN. ``depths`` and
     ``world_from_camera`` are in the unit of the chain.
     """
 
     seq: int
     stamp_ns: int
-    size: tuple[int, int]
+    image: AlignableImage
     camera: CameraModel | None
     keypoints: Keypoints
     rays: Rays
     tracks: Tracks
     depths: InverseDepths
     world_from_camera: Float64Array
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """
+        (height, width) of the image.
+        """
+        return self.image.size
 
 
 def misfit(reference: View, current: View) -> str:
@@ -52,6 +60,21 @@ def misfit(reference: View, current: View) -> str:
     if old_kind.dtype != new_kind.dtype or old_kind.shape[1] != new_kind.shape[1]:
         return 'the kind of descriptors changed'
     return ''
+
+
+def aligned_view(reference: View, current: View, matches: Matches, config: AlignmentConfig) -> View:
+    """
+    The current view with its matched keypoints where the images say that they are.
+    """
+    rows, columns = matches.reference_index, matches.current_index
+    found_xy = current.keypoints.xy
+    aligned_xy, moved = align(reference.image, current.image, reference.keypoints.xy[rows], found_xy[columns], config)
+    if not moved.any():
+        return current
+    xy = found_xy.copy()
+    xy[columns[moved]] = aligned_xy[moved]
+    rays = current.rays if current.camera is None else rays_from_pixels(current.camera, xy)
+    return replace(current, keypoints=replace(current.keypoints, xy=xy), rays=rays)
 
 
 def matched_rays(reference: View, current: View, matches: Matches) -> MatchedRays:

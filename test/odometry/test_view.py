@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from kp2d_ros.core.records import Matches, PoseModel, ScaleKind
+from kp2d_ros.odometry.alignment import AlignableImage
 from kp2d_ros.odometry.depths import InverseDepths, unknown_depths
 from kp2d_ros.odometry.motion import MotionConfig, estimate_motion
 from kp2d_ros.odometry.ransac import RansacConfig
@@ -27,7 +28,8 @@ def see(rng):
         z = (np.linalg.inv(world_from_camera)[2, :3] @ scene.landmarks[rows].T) + np.linalg.inv(world_from_camera)[2, 3]
         depths = InverseDepths(1 / z, 0.01 / z)
         rays = rays_from_pixels(scene.camera, keypoints.xy)
-        return View(0, 0, (480, 640), scene.camera, keypoints, rays, NO_TRACKS, depths, world_from_camera), rows
+        image = AlignableImage(np.zeros((480, 640), np.uint8))
+        return View(0, 0, image, scene.camera, keypoints, rays, NO_TRACKS, depths, world_from_camera), rows
 
     return make
 
@@ -63,7 +65,8 @@ def test_views_of_one_camera_fit_although_it_is_described_twice(room, pose, see)
     zoomed = replace(room.camera, matrix=room.camera.matrix * [[1.1], [1.1], [1]])
     assert misfit(first, replace(first, camera=zoomed)) == 'the calibration of the camera changed'
     assert misfit(first, replace(first, camera=None)) == 'the calibration of the camera changed'
-    assert misfit(first, replace(first, size=(240, 320))) == 'the image size changed from 640x480 to 320x240'
+    smaller = AlignableImage(np.zeros((240, 320), np.uint8))
+    assert misfit(first, replace(first, image=smaller)) == 'the image size changed from 640x480 to 320x240'
 
 
 def test_a_placed_view_has_the_depths_of_its_own_camera(room, pose, see):
