@@ -95,6 +95,8 @@ def measure(arguments: argparse.Namespace) -> Mapping[str, Any]:
     from sensor_msgs.msg import Image
 
     from kp2d_ros.msg import FrontendStatus, KeypointArray
+    from kp2d_ros.ros.conversions import header_from
+    from kp2d_ros.ros.image_messages import image_message
 
     scene = SceneConfig(frames=20, width=arguments.width, height=arguments.height, color=False)
     images = [frame.image for frame in SimulatedSequence(scene)]
@@ -114,7 +116,7 @@ def measure(arguments: argparse.Namespace) -> Mapping[str, Any]:
         rclpy.spin_once(node, timeout_sec=0.1)
     rows = []
     for number in range(arguments.images + _WARM_UP):
-        message = _image_message(Image(), images[number % len(images)], number + 1)
+        message = image_message(images[number % len(images)], header_from((number + 1) * 1_000_000_000, 'camera'))
         arrived.clear()
         begin = time.perf_counter_ns()
         publisher.publish(message)
@@ -132,17 +134,6 @@ def measure(arguments: argparse.Namespace) -> Mapping[str, Any]:
     node.destroy_node()
     rclpy.shutdown()
     return {'rows': rows, 'bytes': size, 'keypoints': len(keypoints.scores)}
-
-
-def _image_message(message: Any, image: Any, seconds: int) -> Any:
-    import array
-
-    message.header.stamp.sec = seconds
-    message.header.frame_id = 'camera'
-    message.height, message.width = image.shape
-    message.encoding, message.step = 'mono8', image.shape[1]
-    message.data = array.array('B', image.tobytes())
-    return message
 
 
 def report(what: str, profile: str, kind: str, rounds: list[Mapping[str, Any]]) -> None:

@@ -18,6 +18,7 @@ from kp2d_ros.core.errors import DataError
 Float64Array = npt.NDArray[np.float64]
 
 _NEWTON_STEPS = 20
+_SETTLED = 1e-13  # a step of Newton's method that changes nothing any more
 _CONVERGED = 1e-9  # residual on the plane z = 1; at a focal length of 1000 px that is a millionth of a pixel
 
 
@@ -202,7 +203,10 @@ def _undistort_equidistant(coefficients: Float64Array, distorted: Float64Array) 
     for _ in range(_NEWTON_STEPS):
         angle, slope = _fisheye_angle(coefficients, theta)
         with np.errstate(divide='ignore', invalid='ignore'):
-            theta = theta - (angle - radius) / slope
+            step = (angle - radius) / slope
+        theta = theta - step
+        if not (np.abs(step) > _SETTLED).any():
+            break
     # Rays at 90 degrees and beyond have no point at z = 1.
     good = (np.abs(_fisheye_angle(coefficients, theta)[0] - radius) < _CONVERGED) & (theta >= 0) & (theta < 1.55)
     with np.errstate(divide='ignore', invalid='ignore'):
@@ -219,7 +223,10 @@ def _undistort_polynomial(lens: LensModel, coefficients: Float64Array, distorted
             (a, b), (c, d) = jacobian.transpose(1, 2, 0)
             determinant = a * d - b * c
             step = np.stack([d * residual[:, 0] - b * residual[:, 1], a * residual[:, 1] - c * residual[:, 0]], axis=1)
-            plane = plane - step / determinant[:, None]
+            step /= determinant[:, None]
+            plane = plane - step
+            if not (np.abs(step) > _SETTLED).any():
+                break
         value, jacobian = _distort(lens, coefficients, plane)
         # A negative determinant lies past the fold of the polynomial, where the lens never maps a real ray.
         good = (np.linalg.norm(value - distorted, axis=1) < _CONVERGED) & (np.linalg.det(jacobian) > 0)

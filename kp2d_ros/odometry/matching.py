@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -22,6 +21,9 @@ from kp2d_ros.core.settings import setting, validate
 
 _EXCLUDED = np.float32(-4.0)  # below every cosine
 _RESOLUTION = 1e-3  # rounding of the matrix product makes distances of this size out of none
+
+# Multiplications up to which OpenBLAS works alone: SMP_THRESHOLD_MIN times GEMM_MULTITHREAD_THRESHOLD.
+_LONE_PRODUCT = 65536 * 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +103,21 @@ def match(
 
 def _products(wanted: Float32Array, found: Float32Array) -> Float32Array:
     """
-    (N, M) scalar products of the rows of (N, D) and (M, D).
+    (N, M) scalar products of the rows of (N, D) and (M, D), tile by tile.
 
-    By OpenCV, whose product is as fast on one core: NumPy's would wake threads of its BLAS, which then spin and take
-    the processor from the network for half of the next image.
+    A product of this size wakes the threads of the BLAS, which then spin for milliseconds and take the processor from
+    the network that looks at the next image. Tiles are too small to wake them, and hardly slower on one core.
     """
-    nothing = np.empty((0, 0), np.float32)  # to be added
-    return np.asarray(cv2.gemm(wanted, found, 1.0, nothing, 0.0, flags=cv2.GEMM_2_T), np.float32)
+    length = max(wanted.shape[1], 1)
+    side = max(int(np.sqrt(_LONE_PRODUCT / length)), 8)
+    rows, columns = -(-len(wanted) // side), -(-len(found) // side)
+    left = np.zeros((rows, 1, side, length), np.float32)
+    right = np.zeros((1, columns, side, length), np.float32)
+    left.reshape(-1, length)[: len(wanted), : wanted.shape[1]] = wanted
+    right.reshape(-1, length)[: len(found), : found.shape[1]] = found
+    products = np.empty((rows, side, columns, side), np.float32)
+    np.matmul(left, right.transpose(0, 1, 3, 2), out=products.transpose(0, 2, 1, 3))
+    return products.reshape(rows * side, columns * side)[: len(wanted), : len(found)]
 
 
 def _unit_vectors(descriptors: Float32Array | npt.NDArray[np.uint8]) -> Float32Array:
