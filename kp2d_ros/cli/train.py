@@ -24,6 +24,7 @@ from kp2d_ros.core.errors import BackendError, ConfigError
 from kp2d_ros.core.settings import build, merge, parse_overrides
 from kp2d_ros.evaluation.curves import draw_curves
 from kp2d_ros.training.distributed import Process, training_process
+from kp2d_ros.training.freed_memory import keep_freed_memory
 from kp2d_ros.training.loop import Desk, Hooks, train
 from kp2d_ros.training.run_config import PRESETS, TrainConfig, load_train_config
 from kp2d_ros.training.run_folder import (
@@ -104,6 +105,8 @@ def _train(request: _Request) -> int:
     config, out = request.config, request.out
     with training_process(config.training.device) as process, ExitStack() as stack:
         limit_threads(process)
+        if process.device.type == 'cpu':
+            keep_freed_memory()
         state, data = _prepare(request, process)
         stop = stack.enter_context(_stop_on_interrupt())
         desk = None

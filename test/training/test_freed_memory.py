@@ -1,0 +1,38 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+import subprocess
+import sys
+
+import pytest
+
+COUNT_FAULTS = """
+import resource
+import sys
+import numpy as np
+from kp2d_ros.training.freed_memory import keep_freed_memory
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+kept = sys.argv[1] == 'keep' and keep_freed_memory()
+np.ones(10_000_000)
+before = faults()
+for _ in range(5):
+    np.ones(10_000_000)
+print(kept, faults() - before)
+"""
+
+
+def count_faults(word):
+    done = subprocess.run(
+        [sys.executable, '-c', COUNT_FAULTS, word], check=True, capture_output=True, text=True, timeout=60
+    )
+    kept, faults = done.stdout.split()
+    return kept == 'True', int(faults)
+
+
+def test_memory_that_is_freed_comes_back_without_page_faults():
+    kept, faults = count_faults('keep')
+    if not kept:
+        pytest.skip('this C library cannot be told')
+    assert faults < 0.2 * count_faults('default')[1]
