@@ -66,7 +66,7 @@ class MotionConfig:
         8, 'fewer points of known depth do not hold the scale', minimum=4, maximum=10000, runtime=True
     )
     covariance_factor: float = setting(
-        4.0,
+        10.0,
         'factor on the covariance: neighbouring keypoints err together, 1 takes their errors as independent',
         minimum=1.0,
         maximum=1000.0,
