@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 
 # KP2D's triplet loss with semi-hard negatives: with the hardest ones so short a run hardly begins.
-_TRIPLET = {'type': 'triplet', 'mining': 'semi_hard', 'margin': 0.5, 'weight': 1.0, 'relax_px': 8.0}
+_TRIPLET: dict[str, Any] = {'type': 'triplet', 'mining': 'semi_hard', 'margin': 0.5, 'weight': 1.0, 'relax_px': 8.0}
 _BASE: dict[str, Any] = {
     'network_preset': 'compact-m',
     'network': {'with_drop': False, 'input_scale': 2.0, 'do_cross': True, 'do_upsample': True},
@@ -29,8 +29,8 @@ _BASE: dict[str, Any] = {
     'loss': {'descriptor': _TRIPLET, 'inlier': {'weight': 0.1}, 'ignore_fill': True},
     'optimiser': {'learning_rate': 0.002, 'warmup_steps': 50, 'clip_norm': 5.0, 'ema_decay': 0.99},
 }
-_NO_IO = {'loss': {'inlier': {'weight': 0.0}}}
-_V0 = {'network': {'do_cross': False, 'do_upsample': False}, **_NO_IO}
+_NO_IO: dict[str, Any] = {'loss': {'inlier': {'weight': 0.0}}}
+_V0: dict[str, Any] = {'network': {'do_cross': False, 'do_upsample': False}, **_NO_IO}
 
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     'unsuperpoint': (

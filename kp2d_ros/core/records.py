@@ -194,6 +194,7 @@ class FrontendResult:
     """
     Everything that one frame gave.
 
+    ``keypoints`` are as found, but for matched ones, which are aligned with the reference by their patches.
     ``bearing_xy`` is (N, 2) float32, the undistorted rays of the keypoints at z = 1, or None without calibration.
     ``track_ids`` (N,) uint32 live across frames and never come back; ``track_ages`` (N,) uint16 count the frames a
     track has been seen in before this one (0: new). ``reference_xy`` and ``current_xy`` are (M, 2) float32, the matched

@@ -55,6 +55,7 @@ class Frontend:
     Follows a camera, frame by frame.
 
     Each frame is compared with a reference: an earlier frame that stays until the motion is large enough to be seen.
+    Its matched keypoints are moved to where the patches around them agree best with those of the reference.
     The depths of its keypoints carry the scale from step to step; the first step of a scale segment has length 1.
 
     :param extract: gives the keypoints of an image.
