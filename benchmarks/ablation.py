@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-Does each idea of KP2D pay? Short runs that differ in one thing each, from the same random weights on the same pairs.
+Does each idea of KP2D pay? Short runs that differ from one another in what their row names.
 
 The networks have the size of compact-m. Every variant is trained with ``kp2d train`` and scored with ``kp2d evaluate
 keypoints``; what is finished already is not done again, so the same command goes on after an interruption. Prints a
@@ -19,8 +19,11 @@ from typing import Any
 
 import yaml
 
+from kp2d_ros.core.settings import merge
+
 # KP2D's triplet loss with semi-hard negatives: with the hardest ones so short a run hardly begins.
 _TRIPLET: dict[str, Any] = {'type': 'triplet', 'mining': 'semi_hard', 'margin': 0.5, 'weight': 1.0, 'relax_px': 8.0}
+_INFONCE: dict[str, Any] = {'descriptor': {'type': 'infonce', 'weight': 0.5, 'temperature': 0.1}}
 _BASE: dict[str, Any] = {
     'network_preset': 'compact-m',
     'network': {'with_drop': False, 'input_scale': 2.0, 'do_cross': True, 'do_upsample': True},
@@ -32,6 +35,7 @@ _BASE: dict[str, Any] = {
 _NO_IO: dict[str, Any] = {'loss': {'inlier': {'weight': 0.0}}}
 _V0: dict[str, Any] = {'network': {'do_cross': False, 'do_upsample': False}, **_NO_IO}
 
+# None takes a section out: what its preset says counts.
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     'unsuperpoint': (
         'UnsuperPoint: losses and cells, on the network of V0',
@@ -47,17 +51,15 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     'v4': ('V4: both', {}),
     'contrastive': ('V4, contrastive loss', {'loss': {'descriptor': {'type': 'contrastive'}}}),
     'hardest': ('V4, hardest negatives (paper)', {'loss': {'descriptor': {'mining': 'hardest', 'margin': 0.2}}}),
-    'infonce': ('V4, InfoNCE', {'loss': {'descriptor': {'type': 'infonce', 'weight': 0.5, 'temperature': 0.1}}}),
-    'narrow': ('V4, views as in the public code', {'pairs_preset': 'official_code', 'pairs': None}),
+    'infonce': ('V4, InfoNCE', {'loss': _INFONCE}),
+    'narrow': ('V4, homographies as in the public code', {'pairs': {'homography': {'sampler': 'inside'}}}),
+    'public_pairs': (
+        'V4, pairs as in the public code: views, light, noise',
+        {'pairs_preset': 'official_code', 'pairs': None},
+    ),
     'precise': (
         'V4, InfoNCE, more weight on locations and their order',
-        {
-            'loss': {
-                'descriptor': {'type': 'infonce', 'weight': 0.5, 'temperature': 0.1},
-                'location': {'weight': 2.0},
-                'score': {'usp_factor': 3.0},
-            }
-        },
+        {'loss': {**_INFONCE, 'location': {'weight': 2.0}, 'score': {'usp_factor': 3.0}}},
     ),
 }
 _FIGURES = ('repeatability', 'one_to_one', 'localisation_px', 'correct_1', 'correct_3', 'correct_5', 'matching_score')
@@ -92,7 +94,8 @@ def train(name: str, arguments: argparse.Namespace) -> None:
     folder = arguments.out / name
     variant, seed = name.rsplit('-', 1)
     recipe = arguments.out / f'{name}.yaml'
-    recipe.write_text(yaml.safe_dump({**merged(_BASE, VARIANTS[variant][1]), 'name': variant}))
+    settings = merge(merge(_BASE, VARIANTS[variant][1]), {'name': variant})
+    recipe.write_text(yaml.safe_dump({key: value for key, value in settings.items() if value is not None}))
     command = [sys.executable, '-m', 'kp2d_ros.cli.main', 'train']
     if (folder / 'state.safetensors').is_file():
         command += ['--resume', str(folder)]
@@ -116,16 +119,6 @@ def score(checkpoints: list[Path], arguments: argparse.Namespace) -> list[dict[s
         subprocess.run([*command, '--methods', str(checkpoint), '--out', str(report)], check=True)
         means.append(json.loads((report / 'report.json').read_text())['methods'][0]['means']['all'])
     return means
-
-
-def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """
-    The settings with changes laid over them; None takes a section out.
-    """
-    result = dict(base)
-    for key, value in changes.items():
-        result[key] = merged(result.get(key, {}), value) if isinstance(value, dict) else value
-    return {key: value for key, value in result.items() if value is not None}
 
 
 def print_table(means: dict[str, dict[str, float]]) -> None:
