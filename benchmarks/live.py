@@ -4,7 +4,7 @@
 How many images a second the live node keeps up with: a camera at a fixed rate, the frontend in another process.
 
 The images have a camera_info, and somebody listens to keypoints, matches, poses and the status. One JSON line per rate:
-images sent, answered and dropped, the rate of the answers, and milliseconds by stage (median) as the status has them.
+images sent and answered, the rate of the answers, and milliseconds by stage (median) as the status has them.
 ``.venv/bin/ros-env --isolated python benchmarks/live.py --help``
 """
 
@@ -79,7 +79,8 @@ def measure(frames: list[Any], rate: float, seconds: float) -> dict[str, Any]:
     order = [*frames, *frames[-2:0:-1]]
     header = header_from(0, 'camera')
     pairs = [(image_message(frame.image, header), camera_info_message(frame.camera, header)) for frame in order]
-    while images.get_subscription_count() == 0:
+    deadline = time.monotonic() + 30
+    while images.get_subscription_count() == 0 and time.monotonic() < deadline:
         time.sleep(0.05)
     begin = time.monotonic()
     sent = 0
@@ -95,6 +96,8 @@ def measure(frames: list[Any], rate: float, seconds: float) -> dict[str, Any]:
     rclpy.shutdown()
     spinning.join()
     kept = [status for at, status in statuses if at >= begin + _WARM_UP_S]
+    if not kept:
+        raise SystemExit(f'live: found no answer to {sent} images at {rate} Hz, expected some')
     stages = {stage: float(np.median([getattr(status, f'{stage}_ms') for status in kept])) for stage in _STAGES}
     return {
         'sent': sent,
