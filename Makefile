@@ -37,6 +37,7 @@ build: setup  ## Messages, executables, launch files: build/ install/ log/
 # Types are checked against the pinned libraries: those of a ROS 2 installation are typed differently in each release.
 lint: setup  ## ruff, mypy --strict
 	$(RUFF) check .
+	$(RUFF) format --check .
 	@if [ -d .venv/share/rclpy ]; then echo '.venv/bin/mypy' && .venv/bin/mypy; \
 	else echo 'mypy: skipped, it runs in the environment without an installed ROS 2'; fi
 

@@ -15,11 +15,11 @@ import json
 from time import process_time
 
 from kp2d_ros.core.records import Frame
-from kp2d_ros.datasets.simulated_scene import SceneConfig, SimulatedSequence
-from kp2d_ros.evaluation.records import FrameRecord
-from kp2d_ros.evaluation.report import count_states, stage_spreads
-from kp2d_ros.evaluation.runner import run_sequence
+from kp2d_ros.evaluation.odometry.report import count_states, stage_spreads
+from kp2d_ros.evaluation.odometry.runner import run_sequence
 from kp2d_ros.inference.pipeline import build_extractor, build_frontend, load_pipeline_config
+from kp2d_ros.metrics.frame_record import FrameRecord
+from kp2d_ros.simulation.scene import SceneConfig, SimulatedSequence
 
 
 def main() -> None:

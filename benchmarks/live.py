@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from kp2d_ros.cli.ros_processes import ProcessGroup, isolated_environment
-from kp2d_ros.datasets.simulated_scene import SceneConfig, SimulatedSequence
+from kp2d_ros.simulation.scene import SceneConfig, SimulatedSequence
 
 _STAGES = ('wait', 'decode', 'inference', 'match', 'pose', 'publish', 'total')
 _WARM_UP_S = 3.0

@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 
 from kp2d_ros.cli.ros_processes import ProcessGroup, isolated_environment
-from kp2d_ros.datasets.simulated_scene import SceneConfig, SimulatedSequence
 from kp2d_ros.inference.pipeline import build_extractor, load_pipeline_config
+from kp2d_ros.simulation.scene import SceneConfig, SimulatedSequence
 
 _SPACING_S = 0.15  # between images: the frontend is idle when the next one comes
 _WARM_UP = 5

@@ -30,9 +30,9 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from kp2d_ros.datasets.pair_loading import LoaderConfig, epoch_order, pair_batches
-from kp2d_ros.datasets.pairs import PairBatch, PairConfig, PairMaker
-from kp2d_ros.datasets.photos import PhotosConfig, open_photos
+from kp2d_ros.pairs.loading import LoaderConfig, epoch_order, pair_batches
+from kp2d_ros.pairs.pair_maker import PairBatch, PairConfig, PairMaker
+from kp2d_ros.pairs.photos import PhotosConfig, open_photos
 
 HEIGHT, WIDTH = 240, 320
 BATCH = 8

@@ -4,11 +4,78 @@
 Fixtures that every test may use.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+
+from kp2d_ros.core.records import RelativePose, ScaleKind, TrackingState
+from kp2d_ros.core.se3 import invert_transform, rotation_from_vector, transform_from
+from kp2d_ros.core.trajectories import Trajectory
+from kp2d_ros.metrics.frame_record import FrameRecord
+
+STEP_NS = 100_000_000
+
+
+@pytest.fixture
+def truth() -> Trajectory:
+    """
+    Twelve poses, 10 Hz, along a bent path in space that also turns.
+    """
+    steps = np.arange(12.0)
+    poses = [
+        transform_from(
+            rotation_from_vector(np.array([0.02, 0.05, -0.01]) * k), np.array([np.sin(0.3 * k), 0.1 * k**1.5, k])
+        )
+        for k in steps
+    ]
+    return Trajectory((10**18 + steps.astype(np.int64) * STEP_NS).astype(np.int64), np.array(poses))
+
+
+@pytest.fixture
+def make_frames() -> Callable[..., list[FrameRecord]]:
+    """
+    The records of a frontend that sees every motion of a trajectory rightly, in a unit of its own.
+    """
+
+    def make(
+        trajectory: Trajectory,
+        unit: float = 1.0,
+        states: dict[int, TrackingState] | None = None,
+        segments: dict[int, int] | None = None,
+    ) -> list[FrameRecord]:
+        states, segments = states or {}, segments or {}
+        frames: list[FrameRecord] = []
+        segment = 0
+        for row, (stamp, pose) in enumerate(
+            zip(trajectory.stamps_ns.tolist(), trajectory.world_from_camera, strict=True)
+        ):
+            segment = segments.get(row, segment)
+            state = states.get(row, TrackingState.OK if row else TrackingState.INITIALISING)
+            motion = np.eye(4)
+            if row and state in (TrackingState.OK, TrackingState.DEGRADED):
+                motion = invert_transform(trajectory.world_from_camera[row - 1]) @ pose
+                motion[:3, 3] *= unit
+            relative = RelativePose(
+                reference_seq=row - 1,
+                reference_stamp_ns=int(trajectory.stamps_ns[row - 1]),
+                state=state,
+                reference_from_current=motion,
+                covariance=np.eye(6),
+                scale=ScaleKind.CHAINED,
+                scale_segment=segment,
+                match_count=200,
+                inlier_count=150,
+            )
+            stage_ms = {'inference': 10.0 + row, 'total': 20.0 + row}
+            frames.append(FrameRecord(row, stamp, state, 500, segment, relative if row else None, stage_ms))
+        return frames
+
+    return make
 
 
 @pytest.fixture
@@ -45,4 +112,4 @@ def quick_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     png = cv2.imencode('.png', np.zeros((4, 4), np.uint8))[1].tobytes()
     for name in ('trajectory', 'error', 'curve', 'time'):
-        monkeypatch.setattr(f'kp2d_ros.evaluation.odometry_page.{name}_picture', lambda *_: png)
+        monkeypatch.setattr(f'kp2d_ros.evaluation.odometry.page.{name}_picture', lambda *_: png)

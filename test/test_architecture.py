@@ -23,25 +23,29 @@ PACKAGE = ROOT / 'kp2d_ros'
 LEVELS = {
     'core': 0,
     'networks': 1,
-    'datasets': 1,
+    'recordings': 1,
+    'simulation': 1,
     'odometry': 1,
+    'metrics': 1,
+    'pairs': 2,
     'inference': 2,
-    'training': 2,
-    'evaluation': 2,
-    'ros': 3,
-    'cli': 3,
+    'drawing': 3,
+    'training': 3,
+    'evaluation': 4,
+    'ros': 5,
+    'cli': 5,
 }
 
 # Which files may import what is neither Python nor ROS: folders end in a slash. What is not listed is not allowed.
 LIBRARIES = {
     'numpy': ('',),
     'yaml': ('core/settings.py',),
-    'cv2': ('datasets/', 'odometry/', 'inference/', 'evaluation/', 'ros/'),
+    'cv2': tuple(f'{folder}/' for folder in LEVELS if folder not in {'core', 'networks', 'training', 'cli'}),
     'torch': (
         'networks/',
         'training/',
-        'datasets/pairs.py',
-        'datasets/photometric.py',
+        'pairs/pair_maker.py',
+        'pairs/photometric.py',
         'inference/export.py',
         'inference/inlier_model.py',
         'inference/torch_backend.py',
@@ -51,9 +55,9 @@ LIBRARIES = {
     'onnx': ('inference/export.py',),
     'onnxruntime': ('inference/onnx_backend.py',),
     'tensorrt': ('inference/tensorrt_backend.py',),
-    'rosbags': ('datasets/bags.py',),
-    'evo': ('evaluation/trajectory.py',),
-    'matplotlib': ('evaluation/figure.py',),
+    'rosbags': ('recordings/bags.py',),
+    'evo': ('metrics/trajectory.py',),
+    'matplotlib': ('drawing/figure.py',),
     'tqdm': ('cli/',),
 }
 

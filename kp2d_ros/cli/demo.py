@@ -24,9 +24,9 @@ from kp2d_ros.cli.ros_processes import ProcessGroup, find_executable, isolated_e
 from kp2d_ros.core.errors import DataError
 
 if TYPE_CHECKING:
-    from kp2d_ros.datasets.simulated_scene import SimulatedSequence
-    from kp2d_ros.evaluation.recording import Recording
-    from kp2d_ros.evaluation.report import RunReport
+    from kp2d_ros.evaluation.odometry.recording import Recording
+    from kp2d_ros.evaluation.odometry.report import RunReport
+    from kp2d_ros.simulation.scene import SimulatedSequence
 
 SUMMARY = 'Render a sequence, play it over DDS into the frontend, record what comes out, and score it.'
 
@@ -83,11 +83,11 @@ def run(args: argparse.Namespace) -> int:
     :raises Kp2dError: if a process fails or takes too long, or a file cannot be written.
     """
     from kp2d_ros.core.settings import build, merge, parse_overrides
-    from kp2d_ros.datasets.bags import BagConfig, write_bag
-    from kp2d_ros.datasets.simulated_scene import SceneConfig, SimulatedSequence
-    from kp2d_ros.evaluation.plot import draw_run
-    from kp2d_ros.evaluation.recording import read_recording
-    from kp2d_ros.evaluation.report import RunInfo, format_summary, make_report, write_report
+    from kp2d_ros.evaluation.odometry.recording import read_recording
+    from kp2d_ros.evaluation.odometry.report import RunInfo, format_summary, make_report, write_report
+    from kp2d_ros.evaluation.odometry.run_picture import draw_run
+    from kp2d_ros.recordings.bags import BagConfig, write_bag
+    from kp2d_ros.simulation.scene import SceneConfig, SimulatedSequence
 
     files = _Files(args.out)
     scene = build(SceneConfig, merge(SCENE, parse_overrides(args.settings)))
@@ -173,7 +173,7 @@ def _result(report: RunReport, recording: Recording, sent: int, mode: str) -> di
     """
     What a run of the demo came to, as JSON values.
     """
-    from kp2d_ros.evaluation.report import report_as_dict
+    from kp2d_ros.evaluation.odometry.report import report_as_dict
 
     values = report_as_dict(report)
     scores = values['scores']

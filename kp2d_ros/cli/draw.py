@@ -17,20 +17,20 @@ import numpy as np
 from kp2d_ros.cli.command import run_command
 from kp2d_ros.core.errors import ConfigError, DataError
 from kp2d_ros.core.records import Float32Array, Frame, ImageArray
-from kp2d_ros.datasets.image_decoding import read_image
-from kp2d_ros.datasets.image_files import IMAGE_SUFFIXES
-from kp2d_ros.datasets.source_options import add_reading_options, open_source
-from kp2d_ros.evaluation.caption import add_caption
-from kp2d_ros.evaluation.keypoint_picture import draw_keypoints, draw_scores, keypoint_legend, score_legend
-from kp2d_ros.evaluation.match_picture import MODELS, MatchedPair, agreeing_matches, draw_matches, match_legend
-from kp2d_ros.evaluation.picture_files import PICTURE_SUFFIXES, is_video_name, open_sink, write_picture
-from kp2d_ros.evaluation.track_picture import draw_tracks
+from kp2d_ros.drawing.caption import add_caption
+from kp2d_ros.drawing.files import PICTURE_SUFFIXES, is_video_name, open_sink, write_picture
+from kp2d_ros.drawing.keypoints import draw_keypoints, draw_scores, keypoint_legend, score_legend
+from kp2d_ros.drawing.matches import MODELS, MatchedPair, agreeing_matches, draw_matches, match_legend
+from kp2d_ros.drawing.tracks import draw_tracks
 from kp2d_ros.inference.backend import KeypointBackend
 from kp2d_ros.inference.extractor import Extractor, Kp2dExtractor, MatchJudge
 from kp2d_ros.inference.named_extractor import configure_extractor
 from kp2d_ros.inference.pipeline import PipelineConfig, build_extractor, build_frontend, load_pipeline_config
 from kp2d_ros.inference.score_map import score_map
 from kp2d_ros.odometry.matching import match
+from kp2d_ros.recordings.image_decoding import read_image
+from kp2d_ros.recordings.image_files import IMAGE_SUFFIXES
+from kp2d_ros.recordings.source_options import add_reading_options, open_source
 
 SUMMARY = 'Draw keypoints and scores of an image, matches of a pair, or tracks through a video, a bag or a folder.'
 

@@ -15,17 +15,17 @@ from kp2d_ros.cli.command import run_command
 from kp2d_ros.cli.keypoint_methods import ModelConfig, build_methods
 from kp2d_ros.core.errors import BackendError, ConfigError
 from kp2d_ros.core.settings import build, flatten, parse_overrides, section
-from kp2d_ros.datasets.homography_sets import SyntheticConfig, open_homography_set, set_fingerprint
 from kp2d_ros.evaluation.fingerprint import read_versions
-from kp2d_ros.evaluation.inlier import InlierProtocol, evaluate_inlier
-from kp2d_ros.evaluation.inlier_report import InlierEvaluation, format_report, make_page, verdict, write_json
-from kp2d_ros.evaluation.keypoint_protocol import KeypointProtocol
-from kp2d_ros.evaluation.keypoint_runner import EvaluationDesk, chosen_pairs
-from kp2d_ros.evaluation.methods import MethodRules
-from kp2d_ros.evaluation.prediction_cache import PredictionCache
+from kp2d_ros.evaluation.inlier.report import InlierEvaluation, format_report, make_page, verdict, write_json
+from kp2d_ros.evaluation.inlier.run import InlierProtocol, evaluate_inlier
+from kp2d_ros.evaluation.keypoints.methods import MethodRules
+from kp2d_ros.evaluation.keypoints.prediction_cache import PredictionCache
+from kp2d_ros.evaluation.keypoints.run import EvaluationDesk, chosen_pairs
 from kp2d_ros.inference.extractor import ExtractorConfig
 from kp2d_ros.inference.pipeline import find_model
+from kp2d_ros.metrics.keypoint_protocol import KeypointProtocol
 from kp2d_ros.odometry.matching import MatchingConfig
+from kp2d_ros.pairs.homography_sets import SyntheticConfig, open_homography_set, set_fingerprint
 
 SUMMARY = 'How well an IO-Net tells right matches from wrong ones, and whether RANSAC is the better for it.'
 

@@ -16,15 +16,15 @@ from kp2d_ros.cli.command import list_settings, run_command
 from kp2d_ros.cli.keypoint_methods import ModelConfig, build_methods
 from kp2d_ros.core.errors import BackendError, ConfigError
 from kp2d_ros.core.settings import build, merge, parse_overrides, section
-from kp2d_ros.datasets.homography_sets import SyntheticConfig, open_homography_set, set_fingerprint
 from kp2d_ros.evaluation.fingerprint import read_versions
-from kp2d_ros.evaluation.keypoint_page import make_page
-from kp2d_ros.evaluation.keypoint_protocol import KeypointProtocol
-from kp2d_ros.evaluation.keypoint_report import KeypointEvaluation, format_table, unknown_notes, write_json
-from kp2d_ros.evaluation.keypoint_runner import EvaluationDesk, chosen_pairs, evaluate_keypoints
-from kp2d_ros.evaluation.keypoint_summary import verdict
-from kp2d_ros.evaluation.methods import MethodRules
-from kp2d_ros.evaluation.prediction_cache import PredictionCache
+from kp2d_ros.evaluation.keypoints.methods import MethodRules
+from kp2d_ros.evaluation.keypoints.page import make_page
+from kp2d_ros.evaluation.keypoints.prediction_cache import PredictionCache
+from kp2d_ros.evaluation.keypoints.report import KeypointEvaluation, format_table, unknown_notes, write_json
+from kp2d_ros.evaluation.keypoints.run import EvaluationDesk, chosen_pairs, evaluate_keypoints
+from kp2d_ros.evaluation.keypoints.summary import verdict
+from kp2d_ros.metrics.keypoint_protocol import KeypointProtocol
+from kp2d_ros.pairs.homography_sets import SyntheticConfig, open_homography_set, set_fingerprint
 
 SUMMARY = 'Repeatability, localisation, homographies and matching on image pairs whose homography is known.'
 

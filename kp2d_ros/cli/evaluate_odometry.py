@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 
 from kp2d_ros.cli.command import run_command
 from kp2d_ros.core.errors import ConfigError
-from kp2d_ros.datasets.source_options import add_reading_options, open_source
+from kp2d_ros.recordings.source_options import add_reading_options, open_source
 
 if TYPE_CHECKING:
     from kp2d_ros.core.records import Float64Array
-    from kp2d_ros.evaluation.odometry_results import Entry, Results
-    from kp2d_ros.evaluation.odometry_run import Contender
-    from kp2d_ros.evaluation.odometry_score import ScoreRules
-    from kp2d_ros.evaluation.odometry_subject import Subject
+    from kp2d_ros.evaluation.odometry.run import Contender
+    from kp2d_ros.evaluation.odometry.score import ScoreRules
+    from kp2d_ros.evaluation.odometry.subject import Subject
+    from kp2d_ros.evaluation.odometry.summary import Entry, Results
     from kp2d_ros.inference.pipeline import PipelineConfig
 
 SUMMARY = (
@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     # Imported here: --help needs none of it.
     from kp2d_ros.core.settings import flatten
     from kp2d_ros.evaluation.fingerprint import read_versions
-    from kp2d_ros.evaluation.odometry_results import Results
+    from kp2d_ros.evaluation.odometry.summary import Results
     from kp2d_ros.inference.pipeline import load_pipeline_config
 
     if args.seeds < 1 or (args.max_frames is not None and args.max_frames < 2):
@@ -100,8 +100,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _rules(args: argparse.Namespace) -> ScoreRules:
-    from kp2d_ros.evaluation.odometry_score import ScoreRules
-    from kp2d_ros.evaluation.trajectory import Alignment
+    from kp2d_ros.evaluation.odometry.score import ScoreRules
+    from kp2d_ros.metrics.trajectory import Alignment
 
     rules = ScoreRules(Alignment(args.alignment))
     if args.segment_lengths is None:
@@ -120,7 +120,7 @@ def _numbers(option: str, text: str) -> list[float]:
 
 
 def _open_subjects(args: argparse.Namespace) -> list[Subject]:
-    from kp2d_ros.evaluation.odometry_subject import TruthFile, make_subject, name_apart
+    from kp2d_ros.evaluation.odometry.subject import TruthFile, make_subject, name_apart
 
     if args.ground_truth and len(args.ground_truth) != len(args.sources):
         raise ConfigError(
@@ -172,8 +172,8 @@ def _seeded(name: str, config: PipelineConfig, seeds: int) -> list[Contender]:
     """
     from kp2d_ros.core.settings import flatten
     from kp2d_ros.evaluation.fingerprint import hash_file, read_versions
-    from kp2d_ros.evaluation.odometry_run import Contender
-    from kp2d_ros.evaluation.report import RunInfo
+    from kp2d_ros.evaluation.odometry.report import RunInfo
+    from kp2d_ros.evaluation.odometry.run import Contender
     from kp2d_ros.inference.named_extractor import weights_file
     from kp2d_ros.inference.pipeline import build_extractor, build_frontend
 
@@ -209,9 +209,9 @@ def _run_all(
 ) -> Iterator[Entry]:
     from tqdm import tqdm
 
-    from kp2d_ros.evaluation.odometry_results import Entry
-    from kp2d_ros.evaluation.odometry_run import run_or_read
-    from kp2d_ros.evaluation.odometry_score import score_run
+    from kp2d_ros.evaluation.odometry.run import run_or_read
+    from kp2d_ros.evaluation.odometry.score import score_run
+    from kp2d_ros.evaluation.odometry.summary import Entry
 
     total = sum(subject.count for subject in subjects) * len(contenders)
     with tqdm(total=total, unit='image', disable=True if args.quiet else None, leave=False) as bar:
@@ -226,11 +226,11 @@ def _run_all(
 
 
 def _write_report(results: Results, folder: Path) -> None:
-    from kp2d_ros.evaluation.odometry_json import results_as_dict
-    from kp2d_ros.evaluation.odometry_page import make_page
-    from kp2d_ros.evaluation.odometry_results import summarise
-    from kp2d_ros.evaluation.odometry_words import describe
-    from kp2d_ros.evaluation.text_file import write_text_file
+    from kp2d_ros.core.text_file import write_text_file
+    from kp2d_ros.evaluation.odometry.json_report import results_as_dict
+    from kp2d_ros.evaluation.odometry.page import make_page
+    from kp2d_ros.evaluation.odometry.summary import summarise
+    from kp2d_ros.evaluation.odometry.words import describe
 
     summary = summarise(results)
     words = describe(results, summary)

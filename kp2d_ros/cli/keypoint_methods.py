@@ -26,12 +26,12 @@ from kp2d_ros.core.errors import BackendError, ConfigError, DataError
 from kp2d_ros.core.records import ImageArray, Keypoints
 from kp2d_ros.core.settings import setting, validate
 from kp2d_ros.evaluation.fingerprint import hash_code, hash_file
-from kp2d_ros.evaluation.keypoint_pair import best_keypoints
-from kp2d_ros.evaluation.methods import OPENCV, OPENCV_VERSION, Method, MethodRules, opencv_method
+from kp2d_ros.evaluation.keypoints.methods import OPENCV, OPENCV_VERSION, Method, MethodRules, opencv_method
 from kp2d_ros.inference.extractor import ExtractorConfig
 from kp2d_ros.inference.named_extractor import NETWORK, UNTRAINED
 from kp2d_ros.inference.pipeline import build_extractor
 from kp2d_ros.inference.shipped import default_name, shipped_file, shipped_names
+from kp2d_ros.metrics.keypoint_pair import best_keypoints
 from kp2d_ros.networks.config import PRESETS, network_config
 
 FRONTEND = 'frontend-'

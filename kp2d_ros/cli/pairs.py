@@ -13,11 +13,11 @@ from pathlib import Path
 from kp2d_ros.cli.command import list_settings, run_command
 from kp2d_ros.core.errors import ConfigError
 from kp2d_ros.core.settings import build, merge, parse_overrides
-from kp2d_ros.datasets.contact_sheet import draw_contact_sheet
-from kp2d_ros.datasets.pair_loading import epoch_order
-from kp2d_ros.datasets.pairs import PAIR_PRESETS, PairConfig, PairMaker
-from kp2d_ros.datasets.photos import open_photos
-from kp2d_ros.evaluation.picture_files import write_picture
+from kp2d_ros.drawing.contact_sheet import draw_contact_sheet
+from kp2d_ros.drawing.files import write_picture
+from kp2d_ros.pairs.loading import epoch_order
+from kp2d_ros.pairs.pair_maker import PAIR_PRESETS, PairConfig, PairMaker
+from kp2d_ros.pairs.photos import open_photos
 
 SUMMARY = 'draw a contact sheet of training pairs with their correspondences'
 

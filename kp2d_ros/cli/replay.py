@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from kp2d_ros.cli.command import run_command
-from kp2d_ros.datasets.source_options import add_source_options, open_source
+from kp2d_ros.recordings.source_options import add_source_options, open_source
 
 SUMMARY = 'Run the frontend offline over a bag or a dataset folder; write trajectory.txt (TUM format) and run.json.'
 
@@ -40,8 +40,8 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from kp2d_ros.core.settings import flatten
-    from kp2d_ros.evaluation.report import RunInfo, format_summary
-    from kp2d_ros.evaluation.runner import replay_offline
+    from kp2d_ros.evaluation.odometry.report import RunInfo, format_summary
+    from kp2d_ros.evaluation.odometry.runner import replay_offline
     from kp2d_ros.inference.pipeline import build_extractor, build_frontend, load_pipeline_config
 
     overrides = [f'extractor.name={args.extractor}'] if args.extractor else []
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         report = replay_offline(sequence, frontend, info, args.out, args.max_frames, lambda frame, result: bar.update())
     print(format_summary(report))
     if args.plot:
-        from kp2d_ros.evaluation.plot import draw_run
+        from kp2d_ros.evaluation.odometry.run_picture import draw_run
 
         draw_run(report, args.out / 'trajectory.png')
     print(f'  written     {args.out}/trajectory.txt, run.json' + (', trajectory.png' if args.plot else ''))

@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     """
     from kp2d_ros.core.errors import ConfigError
     from kp2d_ros.core.settings import build, flatten, parse_overrides
-    from kp2d_ros.datasets.simulated_scene import SceneConfig, SimulatedSequence
+    from kp2d_ros.simulation.scene import SceneConfig, SimulatedSequence
 
     config = build(SceneConfig, parse_overrides(args.settings))
     if args.list:
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.out is None:
         raise ConfigError('--out: found none, expected the folder of the bag to write')
-    from kp2d_ros.datasets.bags import BagConfig, write_bag
+    from kp2d_ros.recordings.bags import BagConfig, write_bag
 
     bag = BagConfig(storage=args.storage, compression=args.compression)
     write_bag(args.out, SimulatedSequence(config), bag)

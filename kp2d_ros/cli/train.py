@@ -22,7 +22,7 @@ from kp2d_ros.cli.command import INTERRUPTED, list_settings, run_command
 from kp2d_ros.cli.train_reporter import TrainReporter
 from kp2d_ros.core.errors import BackendError, ConfigError
 from kp2d_ros.core.settings import build, merge, parse_overrides
-from kp2d_ros.evaluation.curves import draw_curves
+from kp2d_ros.drawing.training_curves import draw_curves
 from kp2d_ros.training.distributed import Process, training_process
 from kp2d_ros.training.freed_memory import keep_freed_memory
 from kp2d_ros.training.loop import Desk, Hooks, train

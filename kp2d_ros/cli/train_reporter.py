@@ -14,10 +14,10 @@ import numpy as np
 from tqdm import tqdm
 
 from kp2d_ros.core.records import ImageArray
-from kp2d_ros.datasets.pairs import PairBatch
-from kp2d_ros.evaluation.keypoint_picture import draw_pair
-from kp2d_ros.evaluation.keypoint_scores import KeypointScores, mean_scores, score_keypoints
+from kp2d_ros.drawing.keypoints import draw_pair
+from kp2d_ros.metrics.keypoint_scores import KeypointScores, mean_scores, score_keypoints
 from kp2d_ros.networks.network import KeypointNetwork
+from kp2d_ros.pairs.pair_maker import PairBatch
 from kp2d_ros.training.prediction import (
     image_from_tensor,
     pixel_homography,

@@ -22,7 +22,7 @@ from kp2d_ros.core.resources import read_version
 from kp2d_ros.core.trajectories import Trajectory
 
 _LENGTH = 16  # hexadecimal digits: enough to tell a few million things apart
-_CODE = ('core', 'datasets', 'inference', 'networks', 'odometry')  # what the poses depend on; scores are taken anew
+_CODE = ('core', 'inference', 'networks', 'odometry', 'recordings', 'simulation')  # what the poses depend on
 _PACKAGES = ('numpy', 'opencv-python-headless', 'opencv-python', 'evo', 'torch', 'onnxruntime', 'rosbags')
 
 

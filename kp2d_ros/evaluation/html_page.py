@@ -16,8 +16,8 @@ import numpy as np
 
 from kp2d_ros.core.errors import ShapeError
 from kp2d_ros.core.resources import read_version
+from kp2d_ros.core.text_file import write_text_file
 from kp2d_ros.evaluation.html_table import Better, Cell, escape, table_markup
-from kp2d_ros.evaluation.text_file import write_text_file
 
 _PICTURES = {'png': b'\x89PNG\r\n\x1a\n', 'jpeg': b'\xff\xd8\xff'}  # how their files begin
 

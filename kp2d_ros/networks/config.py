@@ -54,9 +54,7 @@ class NetworkConfig:
     )
     with_drop: bool = setting(True, 'Channel dropout in training')
     use_color: bool = setting(True, 'RGB instead of gray images')
-    input_scale: float = setting(
-        0.225, 'Factor s of the input normalisation (x - 0.5) * s', minimum=1e-3, maximum=1e3
-    )
+    input_scale: float = setting(0.225, 'Factor s of the input normalisation (x - 0.5) * s', minimum=1e-3, maximum=1e3)
 
     def __post_init__(self) -> None:
         validate(self)

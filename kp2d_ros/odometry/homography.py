@@ -71,9 +71,7 @@ def plane_motions(homography: Float64Array, current: Rays) -> list[PlaneMotion]:
     return motions
 
 
-def refine_plane_motion(
-    reference: Rays, current: Rays, start: PlaneMotion, sigma_px: float
-) -> Minimum[PlaneMotion]:
+def refine_plane_motion(reference: Rays, current: Rays, start: PlaneMotion, sigma_px: float) -> Minimum[PlaneMotion]:
     """
     The motion and plane that minimise the robust transfer error.
 
@@ -99,9 +97,7 @@ def refine_plane_motion(
         weights = cauchy_weights(squared) / sigma_px**2
         weighted = jacobian * weights[:, None, None]
         flat = weighted.reshape(-1, 8)
-        return NormalEquations(
-            flat.T @ jacobian.reshape(-1, 8), flat.T @ residuals.ravel(), cauchy_cost(squared)
-        )
+        return NormalEquations(flat.T @ jacobian.reshape(-1, 8), flat.T @ residuals.ravel(), cauchy_cost(squared))
 
     return minimise(linearise, _move, start)
 

@@ -275,9 +275,7 @@ def _rotation_only(pairs: MatchedRays, seen: TwoViewMotion) -> Motion:
     )
 
 
-def _starts_from_depths(
-    pairs: MatchedRays, expected: Float64Array | None, ransac: RansacConfig
-) -> list[Float64Array]:
+def _starts_from_depths(pairs: MatchedRays, expected: Float64Array | None, ransac: RansacConfig) -> list[Float64Array]:
     """
     Where to begin with known depths: the steady motion, and what most of the points agree on.
     """

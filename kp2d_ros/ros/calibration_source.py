@@ -10,7 +10,7 @@ import threading
 from typing import Any
 
 from kp2d_ros.core.errors import DataError
-from kp2d_ros.datasets.camera_yaml import Calibration
+from kp2d_ros.recordings.camera_yaml import Calibration
 from kp2d_ros.ros.conversions import camera_from_message
 
 

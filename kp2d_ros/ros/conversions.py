@@ -36,9 +36,9 @@ from kp2d_ros.core.records import (
     TrackingState,
 )
 from kp2d_ros.core.se3 import quaternion_from_rotation, rotation_from_quaternion, transform_from
-from kp2d_ros.datasets.camera_yaml import Calibration, CameraInfoFields, camera_from_fields
 from kp2d_ros.msg import KeypointArray, MatchArray
 from kp2d_ros.msg import RelativePose as RelativePoseMessage
+from kp2d_ros.recordings.camera_yaml import Calibration, CameraInfoFields, camera_from_fields
 
 _QUANTISED_SCALE, _QUANTISED_ZERO = 127.0, 128.0
 

@@ -12,7 +12,7 @@ from typing import Any
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from kp2d_ros.datasets.camera_yaml import is_rectified_topic
+from kp2d_ros.recordings.camera_yaml import is_rectified_topic
 from kp2d_ros.ros.calibration_source import CalibrationSource
 from kp2d_ros.ros.diagnosis import TopicFacts
 from kp2d_ros.ros.node_config import NodeConfig

@@ -23,7 +23,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from kp2d_ros.core.errors import DataError
 from kp2d_ros.core.records import ImageArray
-from kp2d_ros.datasets.image_decoding import decode_compressed, decode_image
+from kp2d_ros.recordings.image_decoding import decode_compressed, decode_image
 
 ImageDecoder = Callable[[Any], ImageArray]
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from kp2d_ros.core.errors import ConfigError
 from kp2d_ros.core.settings import flatten, section, setting, validate
+from kp2d_ros.drawing.frame import DrawingConfig
 from kp2d_ros.inference.pipeline import PipelineConfig
-from kp2d_ros.odometry.drawing import DrawingConfig
 
 
 @dataclass(frozen=True, slots=True)

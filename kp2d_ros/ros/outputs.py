@@ -15,10 +15,10 @@ from nav_msgs.msg import Odometry
 from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import Image
 
+from kp2d_ros.drawing.frame import draw_result
 from kp2d_ros.inference.extractor import ExtractorInfo
 from kp2d_ros.msg import FrontendStatus, KeypointArray, MatchArray
 from kp2d_ros.msg import RelativePose as RelativePoseMessage
-from kp2d_ros.odometry.drawing import draw_result
 from kp2d_ros.ros.conversions import (
     KeypointContext,
     descriptor_type_from_name,
@@ -61,9 +61,7 @@ class Outputs:
                 message_class,
                 topic,
                 output_qos(config.lossless),
-                qos_overriding_options=overriding_options(
-                    node, node.resolve_topic_name(topic), 'publisher', overrides
-                ),
+                qos_overriding_options=overriding_options(node, node.resolve_topic_name(topic), 'publisher', overrides),
             )
             for topic, message_class in _TOPICS.items()
         }

@@ -20,8 +20,8 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
 
 from kp2d_ros.core.records import Frame
-from kp2d_ros.datasets.sequence import SequenceReader
 from kp2d_ros.msg import FrontendStatus
+from kp2d_ros.recordings.sequence import SequenceReader
 from kp2d_ros.ros.conversions import camera_info_message, header_from, ns_from_time, pose_message, time_from_ns
 from kp2d_ros.ros.image_messages import image_message
 
@@ -149,4 +149,3 @@ class Player(Node):
 
     def _on_status(self, message: FrontendStatus) -> None:
         self._answered_ns = ns_from_time(message.header.stamp)
-

@@ -104,9 +104,7 @@ def is_overridden(topic: str, side: str, overrides: Collection[str]) -> bool:
     return any(name.startswith(f'qos_overrides.{topic}.{side}.') for name in overrides)
 
 
-def overriding_options(
-    node: Node, topic: str, side: str, overrides: Collection[str]
-) -> QoSOverridingOptions | None:
+def overriding_options(node: Node, topic: str, side: str, overrides: Collection[str]) -> QoSOverridingOptions | None:
     """
     Options that let the user override policies; None where the parameters exist but are none of the user's.
 

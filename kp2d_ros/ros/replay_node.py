@@ -16,7 +16,7 @@ from rclpy.logging import get_logger
 from rclpy.utilities import remove_ros_args
 
 from kp2d_ros.core.errors import Kp2dError
-from kp2d_ros.datasets.source_options import add_source_options, open_source
+from kp2d_ros.recordings.source_options import add_source_options, open_source
 from kp2d_ros.ros.interruption import ignore_signals, ros_context
 from kp2d_ros.ros.player import Player, PlayOptions
 

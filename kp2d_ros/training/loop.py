@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from kp2d_ros.core.errors import Kp2dError
-from kp2d_ros.datasets.pairs import PairBatch
 from kp2d_ros.networks.network import KeypointNetwork
 from kp2d_ros.networks.tensor_file import TensorFile, write_tensor_file
+from kp2d_ros.pairs.pair_maker import PairBatch
 from kp2d_ros.training.config import LoopConfig, OptimiserConfig
 from kp2d_ros.training.distributed import Process, any_process
 from kp2d_ros.training.objective import Losses

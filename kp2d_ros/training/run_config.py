@@ -16,9 +16,9 @@ from typing import Any
 from kp2d_ros.core.errors import ConfigError, DataError
 from kp2d_ros.core.resources import find_shipped_file
 from kp2d_ros.core.settings import build, load_yaml, merge, section, setting, validate
-from kp2d_ros.datasets.pair_loading import LoaderConfig
-from kp2d_ros.datasets.pairs import PAIR_PRESETS, PairConfig
 from kp2d_ros.networks.config import NetworkConfig, network_config
+from kp2d_ros.pairs.loading import LoaderConfig
+from kp2d_ros.pairs.pair_maker import PAIR_PRESETS, PairConfig
 from kp2d_ros.training.config import PAPER_LOSSES, UNSUPERPOINT_LOSSES, LoopConfig, LossConfig, OptimiserConfig
 
 # The files of config/training/.

@@ -18,7 +18,7 @@ import torch
 from kp2d_ros.core.errors import ConfigError, DataError
 from kp2d_ros.core.resources import read_version
 from kp2d_ros.core.settings import build, flatten, format_yaml, load_yaml
-from kp2d_ros.datasets.photos import Photos
+from kp2d_ros.pairs.photos import Photos
 from kp2d_ros.training.run_config import TrainConfig
 
 STATE_FILE = 'state.safetensors'

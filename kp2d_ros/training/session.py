@@ -16,9 +16,6 @@ import numpy as np
 import torch
 
 from kp2d_ros.core.errors import ConfigError, DataError
-from kp2d_ros.datasets.pair_loading import Rank, count_batches, epoch_order, pair_batches
-from kp2d_ros.datasets.pairs import PairBatch, PairMaker
-from kp2d_ros.datasets.photos import IndexArray, Photos, open_photos
 from kp2d_ros.networks.build import build_network
 from kp2d_ros.networks.checkpoint import checkpoint_from_network, load_encoder, load_network, save_checkpoint
 from kp2d_ros.networks.config import NetworkConfig
@@ -26,6 +23,9 @@ from kp2d_ros.networks.inlier_checkpoint import save_inlier_net
 from kp2d_ros.networks.inlier_net import InlierConfig, InlierNet
 from kp2d_ros.networks.network import KeypointNetwork
 from kp2d_ros.networks.widening import can_widen, widen
+from kp2d_ros.pairs.loading import Rank, count_batches, epoch_order, pair_batches
+from kp2d_ros.pairs.pair_maker import PairBatch, PairMaker
+from kp2d_ros.pairs.photos import IndexArray, Photos, open_photos
 from kp2d_ros.training.averaging import AveragedNetwork
 from kp2d_ros.training.distributed import Process
 from kp2d_ros.training.losses.inlier import output_kind

@@ -15,10 +15,10 @@ from kp2d_ros.cli.replay import main as replay
 from kp2d_ros.core.cameras import CameraModel
 from kp2d_ros.core.records import Frame
 from kp2d_ros.core.trajectories import Trajectory, format_tum
-from kp2d_ros.datasets.bags import BagConfig, write_bag
-from kp2d_ros.datasets.sequence import open_sequence
-from kp2d_ros.datasets.simulated_scene import SceneConfig, SimulatedSequence
-from kp2d_ros.evaluation.odometry_subject import make_subject
+from kp2d_ros.evaluation.odometry.subject import make_subject
+from kp2d_ros.recordings.bags import BagConfig, write_bag
+from kp2d_ros.recordings.sequence import open_sequence
+from kp2d_ros.simulation.scene import SceneConfig, SimulatedSequence
 
 pytest.importorskip('matplotlib', reason='matplotlib is not installed (extra: evaluation)')
 

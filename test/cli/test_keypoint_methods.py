@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from kp2d_ros.cli.keypoint_methods import ModelConfig, build_methods, short_names
 from kp2d_ros.core.errors import BackendError, ConfigError, DataError
-from kp2d_ros.evaluation.methods import MethodRules
+from kp2d_ros.evaluation.keypoints.methods import MethodRules
 
 RULES = MethodRules(200)
 MODELS = ModelConfig(device='cpu', threads=1)

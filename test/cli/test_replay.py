@@ -11,7 +11,7 @@ import pytest
 
 from kp2d_ros.cli.replay import main
 from kp2d_ros.core.trajectories import format_tum, read_tum
-from kp2d_ros.datasets.simulated_scene import SceneConfig, SimulatedSequence
+from kp2d_ros.simulation.scene import SceneConfig, SimulatedSequence
 
 CAMERA_YAML = """
 image_width: {width}

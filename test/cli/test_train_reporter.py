@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from kp2d_ros.cli.train_reporter import TrainReporter
-from kp2d_ros.datasets.pairs import PairBatch
 from kp2d_ros.networks.build import build_network
 from kp2d_ros.networks.config import NetworkConfig
+from kp2d_ros.pairs.pair_maker import PairBatch
 
 
 class Log:

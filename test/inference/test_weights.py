@@ -34,9 +34,7 @@ def test_an_untrained_network_is_the_same_each_time_and_leaves_the_random_stream
 
 
 def test_refuses_what_is_neither_a_file_nor_a_network():
-    with pytest.raises(
-        ConfigError, match=r"model: found 'v9', which is neither a file nor one of kp2d-.*, v0, v1"
-    ):
+    with pytest.raises(ConfigError, match=r"model: found 'v9', which is neither a file nor one of kp2d-.*, v0, v1"):
         find_checkpoint('v9')
 
 

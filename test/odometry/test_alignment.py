@@ -10,9 +10,9 @@ from kp2d_ros.core.cameras import CameraModel, LensModel
 from kp2d_ros.core.records import Frame, Keypoints
 from kp2d_ros.core.se3 import rotation_angle
 from kp2d_ros.core.settings import build
-from kp2d_ros.datasets.scene_textures import paint_plaster
 from kp2d_ros.odometry.alignment import AlignableImage, AlignmentConfig, align
 from kp2d_ros.odometry.frontend import Frontend, FrontendConfig
+from kp2d_ros.simulation.textures import paint_plaster
 
 SIZE = (240, 320)
 CAMERA = CameraModel(

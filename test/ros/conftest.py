@@ -175,9 +175,11 @@ class Rig:
             # A best-effort message that is sent while the other side changes its subscription is lost.
             subscription = self.node.session._inputs._image
             self.spin_until(
-                lambda: subscription.qos.reliability == publisher.qos_profile.reliability
-                and subscription.request.message_class is message_class
-                and subscription._publisher_count == 1
+                lambda: (
+                    subscription.qos.reliability == publisher.qos_profile.reliability
+                    and subscription.request.message_class is message_class
+                    and subscription._publisher_count == 1
+                )
             )
         self.spin_until(lambda: publisher.get_subscription_count() >= 1)
         return publisher

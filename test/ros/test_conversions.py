@@ -103,9 +103,7 @@ def test_binary_descriptors_stay_bits_whatever_is_asked_for(rng, kind):
     result = make_result(rng, binary=True)
     message = over_the_wire(convert.keypoints_message(result, context(kind)))
     assert (message.descriptor_type, message.descriptor_is_binary, message.descriptor_dim) == (3, True, 32)
-    np.testing.assert_array_equal(
-        convert.keypoints_from_message(message).descriptors, result.keypoints.descriptors
-    )
+    np.testing.assert_array_equal(convert.keypoints_from_message(message).descriptors, result.keypoints.descriptors)
 
 
 @pytest.mark.parametrize('binary', [False, True])

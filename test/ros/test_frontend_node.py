@@ -22,9 +22,7 @@ from kp2d_ros.ros.conversions import ns_from_time  # noqa: E402
 
 RELIABLE = QoSProfile(reliability=ReliabilityPolicy.RELIABLE, depth=50)
 BEST_EFFORT = QoSProfile(reliability=ReliabilityPolicy.BEST_EFFORT, depth=50)
-LATCHED = QoSProfile(
-    reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL, depth=1
-)
+LATCHED = QoSProfile(reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL, depth=1)
 
 
 def test_images_go_in_and_everything_comes_out(rig):
@@ -166,7 +164,8 @@ def test_a_stuck_worker_is_replaced_and_diagnosed(rig):
     rig.spin_until(lambda: rig.extractors.finished > finished)
     rig.play(images, [3], statuses)
     assert [ns_from_time(s.header.stamp) for s in statuses] == [
-        ns_from_time(rig.image(n).header.stamp) for n in (0, 2, 3)  # what the stuck one found late is thrown away
+        ns_from_time(rig.image(n).header.stamp)
+        for n in (0, 2, 3)  # what the stuck one found late is thrown away
     ]
     assert (statuses[-1].frames_processed, statuses[-1].frames_dropped) == (3, 1)
 

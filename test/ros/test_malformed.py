@@ -13,11 +13,11 @@ pytestmark = pytest.mark.ros
 
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image  # noqa: E402
 
-from kp2d_ros.datasets.image_decoding import SUPPORTED_ENCODINGS  # noqa: E402
 from kp2d_ros.inference.classical import ClassicalExtractor  # noqa: E402
 from kp2d_ros.inference.extractor import ExtractorConfig  # noqa: E402
 from kp2d_ros.inference.pipeline import PipelineConfig  # noqa: E402
 from kp2d_ros.msg import FrontendStatus  # noqa: E402
+from kp2d_ros.recordings.image_decoding import SUPPORTED_ENCODINGS  # noqa: E402
 from kp2d_ros.ros.calibration_source import CalibrationSource  # noqa: E402
 from kp2d_ros.ros.conversions import header_from  # noqa: E402
 from kp2d_ros.ros.engine import Engine  # noqa: E402

@@ -21,9 +21,7 @@ from kp2d_ros.ros.conversions import header_from, ns_from_time, time_from_ns  # 
 
 RELIABLE = QoSProfile(reliability=ReliabilityPolicy.RELIABLE, depth=50)
 BEST_EFFORT = QoSProfile(reliability=ReliabilityPolicy.BEST_EFFORT, depth=50)
-LATCHED = QoSProfile(
-    reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL, depth=1
-)
+LATCHED = QoSProfile(reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL, depth=1)
 
 
 def test_images_that_the_middleware_replaced_are_counted_as_dropped(rig):

@@ -41,9 +41,7 @@ def motion(reference_seq, step, state=TrackingState.OK, scale=ScaleKind.CHAINED,
 
 
 def random_steps(rng, count):
-    return [
-        transform_from(rotation_from_vector(rng.normal(0, 0.1, 3)), rng.normal(0, 1.0, 3)) for _ in range(count)
-    ]
+    return [transform_from(rotation_from_vector(rng.normal(0, 0.1, 3)), rng.normal(0, 1.0, 3)) for _ in range(count)]
 
 
 def test_forward_motion_of_the_camera_is_motion_along_x_of_the_base():

@@ -20,8 +20,8 @@ from geometry_msgs.msg import PoseStamped  # noqa: E402
 from rosgraph_msgs.msg import Clock  # noqa: E402
 
 from kp2d_ros.core.cameras import LensModel  # noqa: E402
-from kp2d_ros.datasets.camera_yaml import format_camera  # noqa: E402
 from kp2d_ros.msg import FrontendStatus, KeypointArray, RelativePose  # noqa: E402
+from kp2d_ros.recordings.camera_yaml import format_camera  # noqa: E402
 from kp2d_ros.ros.conversions import camera_from_message, ns_from_time  # noqa: E402
 
 FRAMES = 8

@@ -20,9 +20,9 @@ import pytest
 import torch
 
 from kp2d_ros.core.settings import build, format_yaml
-from kp2d_ros.datasets.pairs import PairBatch
 from kp2d_ros.networks.checkpoint import load_network
 from kp2d_ros.networks.config import NetworkConfig
+from kp2d_ros.pairs.pair_maker import PairBatch
 from kp2d_ros.training.distributed import Process
 from kp2d_ros.training.loop import Hooks, TrainingError, train
 from kp2d_ros.training.run_config import TrainConfig
@@ -105,7 +105,7 @@ import pathlib, sys
 import torch
 import kp2d_ros.cli.train as command
 from kp2d_ros.core.settings import build, load_yaml
-from kp2d_ros.datasets.pairs import PairBatch
+from kp2d_ros.pairs.pair_maker import PairBatch
 from kp2d_ros.training.run_config import TrainConfig
 from kp2d_ros.training.session import build_state
 

@@ -13,8 +13,8 @@ import torch
 
 from kp2d_ros.core.errors import ConfigError, DataError
 from kp2d_ros.core.settings import build
-from kp2d_ros.datasets.pairs import PairBatch
 from kp2d_ros.networks.build import build_network
+from kp2d_ros.pairs.pair_maker import PairBatch
 from kp2d_ros.training.averaging import AveragedNetwork
 from kp2d_ros.training.config import OptimiserConfig
 from kp2d_ros.training.distributed import Process

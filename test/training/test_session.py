@@ -131,8 +131,6 @@ def test_imagenet_weights_fill_the_encoder_of_a_resnet(tmp_path):
     torch.manual_seed(7)
     encoder = build_network(config.network).encoderK.rn.state_dict()
     torch.save({**encoder, 'fc.weight': torch.zeros(10, 8), 'fc.bias': torch.zeros(10)}, tmp_path / 'resnet18.pth')
-    started = make_config(
-        network=network, pairs={'height': 32, 'width': 32}, pretrained=str(tmp_path / 'resnet18.pth')
-    )
+    started = make_config(network=network, pairs={'height': 32, 'width': 32}, pretrained=str(tmp_path / 'resnet18.pth'))
     found = build_state(started, torch.device('cpu')).objective.keypoint_net.encoderK.rn.state_dict()
     assert all(torch.equal(found[name], tensor) for name, tensor in encoder.items())

@@ -1,0 +1,263 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Where training photographs come from: folders, tar files and the image topics of bags.
+
+A source lists what it has and reads one image at a time, from any thread. Nothing is unpacked to disk: the names of a
+tar's members are labels, never paths.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from kp2d_ros.core.errors import DataError
+from kp2d_ros.core.records import Frame, ImageArray
+from kp2d_ros.recordings.image_decoding import MAX_PIXELS, decode_compressed
+from kp2d_ros.recordings.image_files import IMAGE_SUFFIXES
+from kp2d_ros.recordings.sequence import BAG_SUFFIXES
+
+_TAR_SUFFIX = '.tar'
+_CHECKED_STARTS = (b'\x89PNG\r\n\x1a\n', b'\xff\xd8')  # PNG and JPEG: size and end are looked at before decoding
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoEntry:
+    """
+    One image of a source: its name there, and its size in bytes as stored.
+    """
+
+    name: str
+    size: int
+
+
+class PhotoSource(Protocol):
+    """
+    Images that can be read in any order, from any thread.
+
+    ``is_sequence`` says that neighbours resemble each other. ``refused`` are the names, with reasons, of what looked
+    like an image and was left out unread.
+    """
+
+    location: Path
+    entries: tuple[PhotoEntry, ...]
+    is_sequence: bool
+    refused: tuple[str, ...]
+
+    def read(self, position: int) -> ImageArray:
+        """
+        The image (H, W, 3), RGB, of an entry.
+
+        :raises DataError: if it is no whole image.
+        """
+        ...
+
+
+class FolderSource:
+    """
+    The image files of a folder, in the order of their names.
+
+    :raises DataError: if there are none.
+    """
+
+    is_sequence = False
+
+    def __init__(self, location: Path, recursive: bool, max_file_bytes: int) -> None:
+        self.location = location
+        found = location.rglob('*') if recursive else location.glob('*')
+        files = sorted(f for f in found if _looks_like_image(f.name) and f.is_file())
+        if not files:
+            hint = '' if recursive else ' (its sub-folders are left out: photos.recursive=false)'
+            raise DataError(f'{location}: found no image{hint}, expected files of {", ".join(sorted(IMAGE_SUFFIXES))}')
+        sized = [PhotoEntry(f.relative_to(location).as_posix(), f.stat().st_size) for f in files]
+        self.entries = tuple(e for e in sized if e.size <= max_file_bytes)
+        self.refused = tuple(_too_large(e, max_file_bytes) for e in sized if e.size > max_file_bytes)
+
+    def read(self, position: int) -> ImageArray:
+        """
+        The image (H, W, 3), RGB, of a file.
+        """
+        path = self.location / self.entries[position].name
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise DataError(f'cannot be read: {error.strerror}') from error
+        return decode_photo(content)
+
+
+class TarSource:
+    """
+    The image members of an uncompressed tar file, in its order, read at their offsets.
+
+    Links, devices and sparse members are no images; a member that would reach beyond the file is left out.
+
+    :raises DataError: if it is no such file, or holds no image.
+    """
+
+    is_sequence = False
+
+    def __init__(self, location: Path, max_file_bytes: int) -> None:
+        self.location = location
+        entries, offsets, refused = [], [], []
+        end = location.stat().st_size
+        try:
+            with tarfile.open(location, 'r:') as tar:
+                for member in tar:
+                    if not (member.isfile() and _looks_like_image(Path(member.name).name)) or member.issparse():
+                        continue
+                    entry = PhotoEntry(member.name, member.size)
+                    if not 0 <= member.size <= min(max_file_bytes, end - member.offset_data):
+                        refused.append(_too_large(entry, max_file_bytes))
+                        continue
+                    entries.append(entry)
+                    offsets.append(member.offset_data)
+        except (tarfile.TarError, OSError, ValueError, OverflowError) as error:
+            raise DataError(f'{location}: cannot be read as an uncompressed tar file: {error}') from error
+        if not entries and not refused:
+            raise DataError(f'{location}: found no image, expected members of {", ".join(sorted(IMAGE_SUFFIXES))}')
+        self.entries, self.refused, self._offsets = tuple(entries), tuple(refused), offsets
+
+    def read(self, position: int) -> ImageArray:
+        """
+        The image (H, W, 3), RGB, of a member.
+        """
+        try:
+            with self.location.open('rb') as file:
+                file.seek(self._offsets[position])
+                content = file.read(self.entries[position].size)
+        except OSError as error:
+            raise DataError(f'cannot be read: {error.strerror}') from error
+        return decode_photo(content)
+
+
+class FrameSource:
+    """
+    Every n-th image of a recording, kept in memory at the size of the photographs: a bag cannot be read in any order.
+
+    A recording that cannot be read to its end gives what comes before.
+
+    :param frames: the recording, read once from the beginning.
+    :param every: one image of this many is kept, since neighbours are almost the same.
+    :param max_bytes: what they may take together.
+    :raises DataError: if there is no image, or they take more.
+    """
+
+    is_sequence = True
+
+    def __init__(self, location: Path, frames: Iterable[Frame], fit: FitImage, every: int, max_bytes: int) -> None:
+        self.location = location
+        self.refused: tuple[str, ...] = ()
+        self._images: list[ImageArray] = []
+        entries: list[PhotoEntry] = []
+        try:
+            for frame in islice(frames, 0, None, every):
+                self._images.append(fit(as_rgb(frame.image)))
+                entries.append(PhotoEntry(f'{frame.stamp_ns}', frame.image.nbytes))
+                if len(entries) * self._images[0].nbytes > max_bytes:
+                    break
+        except DataError as error:
+            if not entries:
+                raise
+            self.refused = (f'the rest: {error}',)
+        if not entries:
+            raise DataError(f'{location}: found no image message, expected some')
+        if len(entries) * self._images[0].nbytes > max_bytes:
+            raise DataError(
+                f'{location}: found images of more than {max_bytes / 1e6:.0f} MB, expected fewer of them '
+                f'(photos.bag_every, now {every}) or a larger photos.memory_limit_mb'
+            )
+        self.entries = tuple(entries)
+
+    def read(self, position: int) -> ImageArray:
+        """
+        The image of a frame, at the size of the photographs.
+        """
+        return self._images[position]
+
+
+@dataclass(frozen=True, slots=True)
+class FitImage:
+    """
+    Brings an RGB image to one size: the whole image squeezed, or its largest centred part of that shape.
+    """
+
+    height: int
+    width: int
+    keep_aspect: bool
+
+    def __call__(self, image: ImageArray) -> ImageArray:
+        """
+        The image (height, width, 3); the same array if it already has that size.
+        """
+        if self.keep_aspect:
+            image = _centre_crop(image, self.width / self.height)
+        height, width = image.shape[:2]
+        if (height, width) == (self.height, self.width):
+            return image
+        shrinks = self.height <= height and self.width <= width
+        how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        return np.asarray(cv2.resize(image, (self.width, self.height), interpolation=how), np.uint8)
+
+
+def decode_photo(content: bytes) -> ImageArray:
+    """
+    RGB (H, W, 3) of an encoded image of any mode: gray, palette, with alpha (dropped), CMYK, 16 bit.
+
+    :raises DataError: if it is no whole image, or one of more than ``MAX_PIXELS``.
+    """
+    if content.startswith(_CHECKED_STARTS):
+        return as_rgb(decode_compressed('', content))
+    try:
+        bgr = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
+    except cv2.error:  # OpenCV's own limits, or an assertion on a malformed header
+        bgr = None
+    if bgr is None:
+        raise DataError('cannot be decoded, expected a whole image')
+    if bgr.shape[0] * bgr.shape[1] > MAX_PIXELS:
+        raise DataError(f'found {bgr.shape[1]}x{bgr.shape[0]} pixels, expected at most {MAX_PIXELS}')
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def as_rgb(image: ImageArray) -> ImageArray:
+    """
+    RGB (H, W, 3) of a gray (H, W) or RGB image.
+    """
+    return image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
+
+
+def is_tar(path: Path) -> bool:
+    """
+    Whether a path is that of a tar file, by its name or what it holds.
+    """
+    return path.is_file() and (path.suffix.lower() == _TAR_SUFFIX or tarfile.is_tarfile(path))
+
+
+def is_bag(path: Path) -> bool:
+    """
+    Whether a path is a rosbag2 folder, or a bag file of ROS 1 or 2.
+    """
+    return path.suffix.lower() in BAG_SUFFIXES or (path / 'metadata.yaml').is_file()
+
+
+def _looks_like_image(name: str) -> bool:
+    return not name.startswith('.') and Path(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def _too_large(entry: PhotoEntry, limit: int) -> str:
+    return f'{entry.name!r}: {entry.size} bytes, more than its file holds or the limit of {limit}'
+
+
+def _centre_crop(image: ImageArray, aspect: float) -> ImageArray:
+    height, width = image.shape[:2]
+    kept_width = min(width, max(1, round(height * aspect)))
+    kept_height = min(height, max(1, round(width / aspect)))
+    top, left = (height - kept_height) // 2, (width - kept_width) // 2
+    return np.ascontiguousarray(image[top : top + kept_height, left : left + kept_width])

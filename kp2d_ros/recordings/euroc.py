@@ -1,0 +1,131 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+EuRoC MAV: ``mav0/cam0/{data, data.csv, sensor.yaml}`` and ``mav0/state_groundtruth_estimate0``.
+
+Burri et al.: The EuRoC micro aerial vehicle datasets, IJRR 2016. TUM-VI comes in the same layout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kp2d_ros.core.cameras import CameraModel, lens_model_from_name
+from kp2d_ros.core.errors import ConfigError, DataError
+from kp2d_ros.core.se3 import invert_transform, rotation_from_quaternion, transform_from
+from kp2d_ros.core.settings import load_yaml
+from kp2d_ros.core.trajectories import Trajectory
+from kp2d_ros.recordings.camera_yaml import fit_coefficients
+from kp2d_ros.recordings.image_files import ImageFileSequence
+from kp2d_ros.recordings.text_tables import Row, numbers_of, read_rows
+
+_GROUND_TRUTHS = ('state_groundtruth_estimate0', 'mocap0')
+_STAMP_DIGITS = 19  # what 64 bits hold
+_POSE_NUMBERS = 7  # position, quaternion w x y z; velocity and biases may follow
+
+
+def is_euroc(path: Path) -> bool:
+    """
+    Whether a folder is a ``mav0`` or holds one.
+    """
+    return any((path / inner / 'data.csv').is_file() for inner in ('cam0', 'mav0/cam0'))
+
+
+def open_euroc(path: Path, camera: int | None = None) -> ImageFileSequence:
+    """
+    A sequence in the EuRoC layout; its ground truth is that of the camera (T_BS of sensor.yaml applied).
+
+    :param camera: number of the camera folder; None: 0.
+    :raises DataError: naming the file that is missing or not what it should be.
+    """
+    root = (path if (path / 'cam0').is_dir() else path / 'mav0').resolve()
+    folder = root / f'cam{camera or 0}'
+    stamps, images = [], []
+    for row in read_rows(folder / 'data.csv'):
+        words = row.words(',')
+        if len(words) < 2:
+            raise row.error('time in ns, file name')
+        stamps.append(_stamp_of(row, words[0]))
+        images.append(folder / 'data' / words[1])
+    sensor = _read_sensor(folder / 'sensor.yaml')
+    return ImageFileSequence(
+        name=root.parent.name,
+        stamps_ns=tuple(stamps),
+        paths=tuple(images),
+        camera=_camera_from(folder / 'sensor.yaml', sensor) if sensor else None,
+        ground_truth=_read_ground_truth(root, _body_from(folder / 'sensor.yaml', sensor)),
+    )
+
+
+def _stamp_of(row: Row, word: str) -> int:
+    if not word.isdecimal() or len(word) > _STAMP_DIGITS:
+        raise row.error(f'a time in ns, up to {_STAMP_DIGITS} digits, first')
+    return int(word)
+
+
+def _read_sensor(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        return load_yaml(path)
+    except ConfigError as error:
+        raise DataError(str(error)) from error
+
+
+def _numbers(path: Path, values: Mapping[str, Any], key: str, count: int | None = None) -> npt.NDArray[np.float64]:
+    try:
+        numbers = np.array(values.get(key), np.float64)
+    except (TypeError, ValueError):
+        numbers = np.empty(())
+    if numbers.ndim != 1 or count not in (None, len(numbers)) or not np.isfinite(numbers).all():
+        raise DataError(f'{path}: found {key} {values.get(key)!r}, expected {count or "some"} numbers')
+    return numbers
+
+
+def _camera_from(path: Path, sensor: Mapping[str, Any]) -> CameraModel:
+    model = sensor.get('camera_model', 'pinhole')
+    if model != 'pinhole':
+        raise DataError(f'{path}: found the camera model {model!r}, expected pinhole')
+    fx, fy, cx, cy = _numbers(path, sensor, 'intrinsics', 4)
+    width, height = _numbers(path, sensor, 'resolution', 2)
+    try:
+        lens = lens_model_from_name(str(sensor.get('distortion_model', '')))
+        coefficients = fit_coefficients(lens, _numbers(path, sensor, 'distortion_coefficients').tolist())
+        matrix = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+        return CameraModel(int(width), int(height), matrix, lens, coefficients)
+    except DataError as error:
+        raise DataError(f'{path}: {error}') from error
+
+
+def _body_from(path: Path, sensor: Mapping[str, Any]) -> npt.NDArray[np.float64]:
+    """
+    ``body_from_sensor``, the T_BS of a sensor.yaml; the identity where there is none.
+    """
+    if 'T_BS' not in sensor:
+        return np.eye(4)
+    entry = sensor['T_BS']
+    values = entry if isinstance(entry, Mapping) else {'data': entry}
+    return _numbers(path, values, 'data', 16).reshape(4, 4)
+
+
+def _read_ground_truth(root: Path, body_from_camera: npt.NDArray[np.float64]) -> Trajectory | None:
+    folder = next((root / name for name in _GROUND_TRUTHS if (root / name / 'data.csv').is_file()), None)
+    if folder is None:
+        return None
+    body_from_marker = _body_from(folder / 'sensor.yaml', _read_sensor(folder / 'sensor.yaml'))
+    marker_from_camera = invert_transform(body_from_marker) @ body_from_camera
+    stamps, poses = [], []
+    for row in read_rows(folder / 'data.csv'):
+        words = row.words(',')
+        values = numbers_of(row, words[1 : 1 + _POSE_NUMBERS], _POSE_NUMBERS)
+        stamps.append(_stamp_of(row, words[0]))
+        world_from_marker = transform_from(rotation_from_quaternion(values[[4, 5, 6, 3]]), values[:3])
+        poses.append(world_from_marker @ marker_from_camera)
+    if not poses:
+        raise DataError(f'{folder / "data.csv"}: found no pose, expected time in ns, position, quaternion w x y z')
+    return Trajectory(np.array(stamps, np.int64), np.array(poses))

@@ -1,0 +1,103 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+KITTI odometry: ``sequences/NN/{image_0..3, calib.txt, times.txt}`` and ``poses/NN.txt``.
+
+Geiger, Lenz, Urtasun: Are we ready for autonomous driving? CVPR 2012. The images are rectified.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from kp2d_ros.core.cameras import CameraModel, LensModel
+from kp2d_ros.core.errors import DataError
+from kp2d_ros.core.se3 import transform_from
+from kp2d_ros.core.trajectories import Trajectory
+from kp2d_ros.recordings.image_files import ImageFileSequence, image_size, list_images
+from kp2d_ros.recordings.text_tables import numbers_of, read_poses, read_rows, read_times
+
+_CAMERAS = (0, 2, 1, 3)  # gray left, colour left, gray right, colour right: the first one that is there
+
+
+def is_kitti(path: Path) -> bool:
+    """
+    Whether a folder is a KITTI odometry sequence, or the root of some.
+    """
+    return _is_sequence(path) or any(_is_sequence(folder) for folder in path.glob('sequences/*'))
+
+
+def open_kitti(path: Path, camera: int | None = None) -> ImageFileSequence:
+    """
+    A KITTI odometry sequence; images, times and poses belong together by the number in the image's name.
+
+    Images may be fewer than times (a part of a sequence). Without poses (sequences 11 to 21) there is no ground truth.
+
+    :param path: ``sequences/NN``, or the root if it holds only one sequence.
+    :param camera: 0 to 3; None: the first one that is there, left before right, gray before colour.
+    :raises DataError: if the sequence is not clear, or a file is missing or not what it should be.
+    """
+    folder = _find_sequence(path)
+    present = [number for number in _CAMERAS if list_images(folder / f'image_{number}')]
+    number = present[0] if camera is None else camera
+    if number not in present:
+        raise DataError(f'{folder}: found images of cameras {sorted(present)}, expected those of camera {camera}')
+    images = list_images(folder / f'image_{number}')
+    projection = _read_projection(folder / 'calib.txt', number)
+    times = read_times(folder / 'times.txt')
+    indices = [_index(image, len(times)) for image in images]
+    return ImageFileSequence(
+        name=f'kitti_{folder.name}',
+        stamps_ns=tuple(times[index] for index in indices),
+        paths=tuple(images),
+        camera=CameraModel(*image_size(images[0]), projection[:, :3].copy(), LensModel.PLUMB_BOB, np.zeros(5)),
+        ground_truth=_read_ground_truth(folder, projection, times, indices),
+    )
+
+
+def _is_sequence(path: Path) -> bool:
+    return (path / 'calib.txt').is_file() and any((path / f'image_{number}').is_dir() for number in _CAMERAS)
+
+
+def _find_sequence(path: Path) -> Path:
+    if _is_sequence(path):
+        return path.resolve()
+    found = sorted(folder.resolve() for folder in path.glob('sequences/*') if _is_sequence(folder))
+    if len(found) != 1:
+        names = ', '.join(folder.name for folder in found) or 'none'
+        raise DataError(f'{path}: found the sequences {names}, expected one: name its folder, sequences/NN')
+    return found[0]
+
+
+def _index(image: Path, count: int) -> int:
+    if not image.stem.isdecimal() or int(image.stem) >= count:
+        raise DataError(f'{image}: found no time for this image, expected a number below the {count} of times.txt')
+    return int(image.stem)
+
+
+def _read_projection(path: Path, camera: int) -> npt.NDArray[np.float64]:
+    """
+    (3, 4) projection matrix of one camera, from points in the frame of camera 0.
+    """
+    for row in read_rows(path):
+        label, _, numbers = row.text.partition(':')
+        if label.strip() == f'P{camera}':
+            return numbers_of(row, numbers.split(), 12).reshape(3, 4)
+    raise DataError(f'{path}: found no line P{camera}:, expected one per camera')
+
+
+def _read_ground_truth(
+    folder: Path, projection: npt.NDArray[np.float64], times: list[int], indices: list[int]
+) -> Trajectory | None:
+    path = folder.parent.parent / 'poses' / f'{folder.name}.txt'
+    if not path.is_file():
+        return None
+    world_from_left = read_poses(path)
+    known = [index for index in indices if index < len(world_from_left)]
+    # P = K [I | t]: the rectified cameras differ by a shift only.
+    shift = np.linalg.inv(projection[:, :3]) @ projection[:, 3]
+    left_from_camera = transform_from(np.eye(3), -shift)
+    return Trajectory(np.array([times[index] for index in known], np.int64), world_from_left[known] @ left_from_camera)

@@ -1,0 +1,136 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Pictures of keypoints and matches: what is drawn where, what the legend says, and where the files go.
+"""
+
+import cv2
+import numpy as np
+import pytest
+
+from kp2d_ros.core.errors import ConfigError, DataError
+from kp2d_ros.core.records import Keypoints, Matches
+from kp2d_ros.drawing.caption import LegendEntry, add_caption
+from kp2d_ros.drawing.files import open_sink, write_picture
+from kp2d_ros.drawing.keypoints import draw_keypoints, score_colors, score_legend
+from kp2d_ros.drawing.matches import INLIER, OUTLIER, MatchedPair, agreeing_matches, draw_matches, match_legend
+
+
+def keypoints_at(xy):
+    xy = np.array(xy, np.float32).reshape(-1, 2)
+    descriptors = np.eye(max(len(xy), 1), dtype=np.float32)[: len(xy)]
+    return Keypoints(xy, np.linspace(1, 0.5, len(xy), dtype=np.float32), descriptors)
+
+
+def all_matched(count):
+    rows = np.arange(count)
+    return Matches(rows, rows, np.linspace(1, 0, count, dtype=np.float32))
+
+
+def colored(picture, color):
+    """
+    (row, column) of the pixels that are nearly of a colour.
+    """
+    return np.argwhere(np.abs(picture.astype(int) - color).max(axis=2) < 40)
+
+
+def test_a_caption_is_under_the_picture_and_shows_the_colors():
+    picture = np.full((50, 300, 3), 7, np.uint8)
+    made = add_caption(picture, 'title', [LegendEntry('good', ((10, 200, 30),)), LegendEntry('bad', ((220, 10, 20),))])
+    assert (made[:50] == picture).all() and made.shape[0] > 70 and made.shape[1] == 300
+    assert len(colored(made, (10, 200, 30))) > 50 and len(colored(made, (220, 10, 20))) > 50
+
+
+def test_a_long_caption_is_broken_into_lines():
+    picture = np.zeros((20, 200, 3), np.uint8)
+    short, long = (add_caption(picture, 'a keypoint ' * count) for count in (1, 12))
+    assert long.shape[0] > short.shape[0] + 3 * 9
+    dark = np.argwhere(long[20:].max(axis=2) < 100)
+    assert dark[:, 1].max() < 199  # nothing is cut off at the edge
+
+
+def test_scores_are_colored_by_rank():
+    colors = score_colors(np.array([0.2, 0.9, 0.1], np.float32))
+    assert colors.tolist() == [[159.5, 159.5, 64], [64, 255, 64], [255, 64, 64]]
+
+
+def test_keypoints_of_a_gray_image_land_where_they_are_in_a_larger_picture():
+    drawn = draw_keypoints(np.zeros((40, 60), np.uint8), keypoints_at([[30, 10]]), factor=2.0)
+    marked = np.argwhere(drawn.max(axis=2) > 100)
+    assert drawn.shape == (80, 120, 3)
+    assert np.abs(marked.mean(axis=0) - (20.5, 60.5)).max() < 0.5
+
+
+def test_the_legend_names_the_range_of_the_scores():
+    (entry,) = score_legend(0.25, 0.5)
+    assert entry.text == 'score map, from 0.25 to 0.5'
+    assert entry.colors[0] != entry.colors[-1] and sum(entry.colors[0]) < 30 < sum(entry.colors[-1])
+
+
+def test_matches_join_the_two_images():
+    images = np.zeros((60, 80), np.uint8), np.zeros((40, 90, 3), np.uint8)
+    keypoints = keypoints_at([[20, 10], [20, 30]]), keypoints_at([[70, 10], [70, 30]])
+    pair = MatchedPair(images, keypoints, all_matched(2), np.array([True, False]))
+    drawn = draw_matches(pair)
+    assert drawn.shape == (60, 80 + 6 + 90, 3)
+    for color, row in ((INLIER, 10), (OUTLIER, 30)):
+        places = colored(drawn, color)
+        assert abs(places[:, 0].mean() - row) < 1
+        assert (places[:, 1] < 30).any() and (places[:, 1] > 86 + 60).any()
+    assert [entry.text for entry in match_legend(pair)][:2] == ['1 matches that agree', '1 that do not']
+
+
+def test_a_probability_colors_the_matches_rather_than_their_distance():
+    image, keypoints = np.zeros((60, 80), np.uint8), keypoints_at([[20, 10], [20, 40]])
+    pair = MatchedPair((image, image), (keypoints, keypoints), all_matched(2), None, np.array([0.1, 0.9], np.float32))
+    best = colored(draw_matches(pair), (64, 255, 64))
+    assert len(best) and (best[:, 0] > 30).all()
+    assert match_legend(pair)[0].text.endswith('probability (IO-Net)')
+
+
+@pytest.mark.parametrize('model', ['homography', 'fundamental'])
+def test_matches_that_share_a_motion_agree(model, rng):
+    first = rng.uniform(0, 300, (40, 2))
+    second = first + rng.uniform(8, 30, (40, 1)) * (1, 0) if model == 'fundamental' else first * 1.1 + (5, 8)
+    second[:8] += rng.uniform(25, 60, (8, 2))
+    agree = agreeing_matches((keypoints_at(first), keypoints_at(second)), all_matched(40), model, 1.0)
+    assert agree[8:].mean() > 0.95 and agree[:8].mean() < 0.3
+
+
+def test_too_few_matches_agree_on_nothing():
+    few = keypoints_at([[1, 2], [30, 4], [5, 60]])
+    assert not agreeing_matches((few, few), all_matched(3), 'homography', 3.0).any()
+    with pytest.raises(ConfigError, match='expected one of homography, fundamental'):
+        agreeing_matches((few, few), all_matched(3), 'affine', 3.0)
+
+
+def test_no_match_at_all_can_be_drawn():
+    image, nothing = np.zeros((30, 40), np.uint8), keypoints_at([])
+    pair = MatchedPair((image, image), (nothing, nothing), Matches.empty())
+    assert draw_matches(pair).shape == (30, 86, 3)
+
+
+@pytest.mark.parametrize('suffix', ['.avi', '.mp4'])
+def test_a_video_holds_every_picture(tmp_path, suffix):
+    sink = open_sink(tmp_path / 'new' / f'clip{suffix}', 5.0)
+    for level in (50, 120, 190):
+        sink.add('frame', np.full((49, 65, 3), (level, 0, 0), np.uint8))  # odd sides
+    sink.close()
+    video = cv2.VideoCapture(str(tmp_path / 'new' / f'clip{suffix}'))
+    shades = [round(float(found[1][..., 2].mean()), -1) for found in iter(video.read, (False, None))]
+    assert shades == [50, 120, 190]
+
+
+def test_a_video_refuses_a_picture_of_another_size(tmp_path):
+    sink = open_sink(tmp_path / 'clip.avi', 5.0)
+    sink.add('one', np.zeros((48, 64, 3), np.uint8))
+    with pytest.raises(DataError, match=r'found a picture of 32x48 \(two\), expected 64x48'):
+        sink.add('two', np.zeros((48, 32, 3), np.uint8))
+    sink.close()
+
+
+def test_names_of_no_known_kind_are_refused(tmp_path):
+    with pytest.raises(DataError, match='cannot write pictures of this kind'):
+        write_picture(tmp_path / 'a.docx', np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(DataError, match='found the name of one picture for many'):
+        open_sink(tmp_path / 'a.png', 5.0)

@@ -1,0 +1,31 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from kp2d_ros.metrics.confidence import confidence_interval
+
+
+def test_the_interval_of_three_numbers_is_that_of_the_textbook() -> None:
+    interval = confidence_interval([1.0, 2.0, 3.0])
+    assert (interval.count, interval.mean) == (3, 2.0)
+    assert interval.half_width == pytest.approx(4.303 / np.sqrt(3))
+
+
+def test_it_holds_the_mean_in_nineteen_of_twenty_cases(rng: np.random.Generator) -> None:
+    intervals = [confidence_interval(rng.normal(7.0, 2.0, 4).tolist()) for _ in range(2000)]
+    held = np.mean([abs(interval.mean - 7.0) <= interval.half_width for interval in intervals])
+    assert held == pytest.approx(0.95, abs=0.015)
+
+
+def test_unknown_numbers_are_left_out() -> None:
+    assert confidence_interval([1.0, float('nan'), 3.0]).count == 2
+    one = confidence_interval([5.0])
+    assert one.mean == 5.0 and np.isnan(one.half_width)
+    assert np.isnan(confidence_interval([]).mean)
+
+
+def test_equal_numbers_leave_no_doubt() -> None:
+    assert confidence_interval([4.0] * 40).half_width == 0.0

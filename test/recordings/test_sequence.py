@@ -1,0 +1,251 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The contract of every sequence reader, on one recording written in every layout.
+"""
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import pytest
+
+from kp2d_ros.core.cameras import CameraModel, LensModel
+from kp2d_ros.core.errors import DataError
+from kp2d_ros.core.records import Frame
+from kp2d_ros.core.se3 import invert_transform, quaternion_from_rotation, rotation_from_vector, transform_from
+from kp2d_ros.core.trajectories import Trajectory, format_tum
+from kp2d_ros.recordings.camera_yaml import format_camera
+from kp2d_ros.recordings.sequence import open_sequence
+
+pytest.importorskip('rosbags')
+
+from kp2d_ros.recordings.bags import BagConfig, write_bag
+
+BODY_FROM_CAMERA = transform_from(rotation_from_vector(np.array([0.1, -1.5, 0.3])), np.array([0.02, -0.06, 0.01]))
+
+
+@dataclass(frozen=True)
+class Recording:
+    """
+    A sequence in memory: what every reader must give back.
+    """
+
+    name: str
+    stamps_ns: list[int]
+    images: list[np.ndarray]
+    camera: CameraModel | None
+    ground_truth: Trajectory | None
+
+    def __len__(self):
+        return len(self.images)
+
+    def __iter__(self):
+        for seq, (stamp_ns, image) in enumerate(zip(self.stamps_ns, self.images, strict=True)):
+            yield Frame(seq, stamp_ns, image, self.camera)
+
+
+@pytest.fixture(scope='module')
+def recording():
+    rng, count = np.random.default_rng(0), 4
+    poses = np.array(
+        [transform_from(rotation_from_vector(rng.normal(0, 0.3, 3)), rng.normal(0, 1, 3)) for _ in range(count)]
+    )
+    stamps_ns = [1403715273262142976 + i * 50000001 for i in range(count)]
+    matrix = np.array([[30.0, 0, 15.5], [0, 31.0, 11.5], [0, 0, 1]])
+    camera = CameraModel(32, 24, matrix, LensModel.PLUMB_BOB, np.array([-0.2, 0.05, 1e-3, 2e-3, 0.0]))
+    images = list(rng.integers(0, 256, (count, 24, 32, 3), np.uint8))
+    return Recording('drive', stamps_ns, images, camera, Trajectory(np.array(stamps_ns, np.int64), poses))
+
+
+def seconds(stamp_ns):
+    return f'{stamp_ns // 10**9}.{stamp_ns % 10**9:09d}'
+
+
+def write_image(path, image):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), image[..., ::-1])
+
+
+def rows_of(poses):
+    return '\n'.join(' '.join(f'{v:.12e}' for v in pose[:3].ravel()) for pose in poses) + '\n'
+
+
+def write_kitti(root, recording):
+    folder = root / 'sequences' / '07'
+    for i, image in enumerate(recording.images):
+        write_image(folder / 'image_2' / f'{i:06d}.png', image)
+    # More times and poses than images, as in a part of a sequence.
+    times = [*recording.stamps_ns, recording.stamps_ns[-1] + 10**9]
+    (folder / 'times.txt').write_text('\n'.join(map(seconds, times)))
+    left_from_camera = transform_from(np.eye(3), np.array([0.06, -0.01, 0.02]))
+    projection = recording.camera.matrix @ invert_transform(left_from_camera)[:3]
+    lines = ['P0: ' + ' '.join(['1'] * 12), 'P2: ' + ' '.join(f'{v:.12e}' for v in projection.ravel())]
+    (folder / 'calib.txt').write_text('\n'.join(lines))
+    world_from_left = [pose @ invert_transform(left_from_camera) for pose in recording.ground_truth.world_from_camera]
+    (root / 'poses').mkdir()
+    (root / 'poses' / '07.txt').write_text(rows_of([*world_from_left, np.eye(4)]))
+
+
+def write_euroc(root, recording):
+    folder = root / 'mav0' / 'cam0'
+    lines = ['#timestamp [ns],filename']
+    for stamp_ns, image in zip(recording.stamps_ns, recording.images, strict=True):
+        write_image(folder / 'data' / f'{stamp_ns}.png', image)
+        lines.append(f'{stamp_ns},{stamp_ns}.png')
+    (folder / 'data.csv').write_text('\r\n'.join(lines))
+    camera = recording.camera
+    (folder / 'sensor.yaml').write_text(
+        '%YAML:1.0\n#Camera\nsensor_type: camera\n'
+        f'T_BS:\n  cols: 4\n  rows: 4\n  data: {BODY_FROM_CAMERA.ravel().tolist()}\n'
+        f'resolution: [{camera.width}, {camera.height}]\ncamera_model: pinhole\n'
+        f'intrinsics: [{camera.fx}, {camera.fy}, {camera.matrix[0, 2]}, {camera.matrix[1, 2]}]\n'
+        f'distortion_model: radial-tangential\ndistortion_coefficients: {camera.coefficients[:4].tolist()}\n'
+    )
+    lines = ['#timestamp, p_RS_R_x [m], ...']
+    for stamp_ns, pose in zip(recording.stamps_ns, recording.ground_truth.world_from_camera, strict=True):
+        body = pose @ invert_transform(BODY_FROM_CAMERA)
+        x, y, z, w = quaternion_from_rotation(body[:3, :3])
+        lines.append(','.join(map(repr, [stamp_ns, *body[:3, 3].tolist(), *map(float, (w, x, y, z)), 0.0, 0.0])))
+    truth = root / 'mav0' / 'state_groundtruth_estimate0'
+    truth.mkdir()
+    (truth / 'data.csv').write_text('\n'.join(lines))
+
+
+def write_tum(root, recording):
+    lines = ['# color images']
+    for stamp_ns, image in zip(recording.stamps_ns, recording.images, strict=True):
+        write_image(root / 'rgb' / f'{seconds(stamp_ns)}.png', image)
+        lines.append(f'{seconds(stamp_ns)} rgb/{seconds(stamp_ns)}.png')
+    (root / 'rgb.txt').write_text('\n'.join(lines))
+    (root / 'groundtruth.txt').write_text(format_tum(recording.ground_truth))
+    (root / 'camera.yaml').write_text(format_camera(recording.camera))
+
+
+def write_folder(root, recording):
+    for i, image in enumerate(recording.images):
+        write_image(root / 'images' / f'{i + 8}.png', image)  # 8, 9, 10, 11: not in the order of their letters
+    (root / 'times.txt').write_text('\n'.join(map(seconds, recording.stamps_ns)))
+    (root / 'camera.yaml').write_text(format_camera(recording.camera))
+    (root / 'poses.txt').write_text(rows_of(recording.ground_truth.world_from_camera))
+
+
+def write_bare_folder(root, recording):
+    for i, image in enumerate(recording.images):
+        write_image(root / f'frame{i}.PNG', image)
+    (root / '._frame0.png').write_bytes(b'what some systems leave behind')
+    (root / 'times.txt').write_text('\n'.join(map(seconds, recording.stamps_ns)))
+    (root / 'camera.yaml').write_text(format_camera(recording.camera))
+    (root / 'poses.txt').write_text(format_tum(recording.ground_truth))
+
+
+def bag_layout(**changes):
+    def write(root, recording):
+        write_bag(root / 'bag', recording, BagConfig(**changes))
+
+    return write
+
+
+LAYOUTS = {
+    'kitti root': (write_kitti, '.', {}),
+    'kitti sequence': (write_kitti, 'sequences/07', {}),
+    'euroc': (write_euroc, '.', {}),
+    'euroc mav0': (write_euroc, 'mav0', {}),
+    'tum': (write_tum, '.', {}),
+    'folder': (write_folder, '.', {}),
+    'bare folder': (write_bare_folder, '.', {}),
+    'mcap': (bag_layout(), 'bag', {'ground_truth_topic': 'ground_truth'}),
+    'mcap file': (bag_layout(ground_truth='odometry'), 'bag/bag.mcap', {'ground_truth_topic': '/ground_truth'}),
+    'mcap with tf': (bag_layout(ground_truth='tf', ground_truth_topic='/tf'), 'bag', {'ground_truth_topic': '/tf'}),
+    'sqlite3': (bag_layout(storage='sqlite3'), 'bag', {'ground_truth_topic': '/ground_truth'}),
+    'db3 file': (bag_layout(storage='sqlite3'), 'bag/bag.db3', {'ground_truth_topic': '/ground_truth'}),
+    'png in mcap': (bag_layout(compression='png'), 'bag', {'ground_truth_topic': '/ground_truth'}),
+}
+
+
+@pytest.fixture(scope='module', params=LAYOUTS)
+def layout(request):
+    return request.param
+
+
+@pytest.fixture(scope='module')
+def opened(layout, tmp_path_factory, recording):
+    write, inner, options = LAYOUTS[layout]
+    root = tmp_path_factory.mktemp('drive')
+    write(root, recording)
+    return open_sequence(root / inner, **options)
+
+
+def test_gives_every_image_with_its_time_in_order_each_time_it_is_read(opened, recording):
+    assert len(opened) == len(recording)
+    assert opened.name
+    for _ in range(2):
+        frames = list(opened)
+        assert [frame.seq for frame in frames] == [0, 1, 2, 3]
+        assert [frame.stamp_ns for frame in frames] == recording.stamps_ns
+        for frame, image in zip(frames, recording.images, strict=True):
+            np.testing.assert_array_equal(frame.image, image)
+            assert frame.camera is opened.camera
+
+
+def test_two_readers_at_once_do_not_disturb_each_other(opened):
+    first, second = iter(opened), iter(opened)
+    next(first)
+    next(first)
+    assert next(second).seq == 0
+    assert next(first).seq == 2
+
+
+def test_gives_the_calibration(opened, recording, layout):
+    camera = opened.camera
+    np.testing.assert_allclose(camera.matrix, recording.camera.matrix, rtol=1e-9)
+    expected = np.zeros(5) if 'kitti' in layout else recording.camera.coefficients  # KITTI is rectified
+    np.testing.assert_array_equal(camera.coefficients, expected)
+    assert (camera.width, camera.height) == (32, 24)
+
+
+def test_gives_the_true_poses_of_the_camera(opened, recording):
+    np.testing.assert_array_equal(opened.ground_truth.stamps_ns, recording.ground_truth.stamps_ns)
+    expected = recording.ground_truth.world_from_camera
+    np.testing.assert_allclose(opened.ground_truth.world_from_camera, expected, atol=1e-8)
+
+
+@pytest.mark.parametrize('name', ['kitti root', 'euroc', 'tum', 'folder'])
+@pytest.mark.parametrize('content', [None, b'', b'\x89PNG\r\n\x1a\nrubbish'])
+def test_an_image_that_is_missing_or_broken_is_named(tmp_path, recording, name, content):
+    write, inner, _ = LAYOUTS[name]
+    write(tmp_path, recording)
+    image = sorted(tmp_path.rglob('*.png'))[2]
+    sequence = open_sequence(tmp_path / inner)
+    image.unlink() if content is None else image.write_bytes(content)
+    with pytest.raises(DataError, match=image.name):
+        list(sequence)
+
+
+@pytest.mark.parametrize('name', ['euroc', 'tum', 'folder', 'mcap'])
+def test_an_image_of_another_size_than_the_calibration_is_named(tmp_path, recording, name):
+    write, inner, _ = LAYOUTS[name]
+    wrong = replace(recording, images=[image[:20] for image in recording.images])
+    write(tmp_path, replace(wrong, camera=None) if name == 'mcap' else wrong)
+    calibration = tmp_path / 'camera.txt'
+    calibration.write_text(format_camera(recording.camera))
+    sequence = open_sequence(tmp_path / inner, calibration=calibration)
+    with pytest.raises(DataError, match='calibration for 32x24, expected one for the image size 32x20'):
+        list(sequence)
+
+
+def test_a_calibration_of_the_users_own_wins(tmp_path, recording):
+    write_folder(tmp_path, recording)
+    (tmp_path / 'better.yaml').write_text(format_camera(replace(recording.camera, lens=LensModel.PLUMB_BOB, width=32)))
+    text = (tmp_path / 'better.yaml').read_text().replace('30.0', '29.0')
+    (tmp_path / 'better.yaml').write_text(text)
+    assert open_sequence(tmp_path, calibration=tmp_path / 'better.yaml').camera.fx == 29.0
+
+
+def test_says_what_it_looked_for_where_there_is_nothing(tmp_path):
+    (tmp_path / 'notes.txt').write_text('hello')
+    for path in (tmp_path, tmp_path / 'notes.txt'):
+        with pytest.raises(DataError, match=r'metadata\.yaml.*\.bag, \.db3, \.mcap.*KITTI.*EuRoC.*TUM.*images'):
+            open_sequence(path)
+    with pytest.raises(DataError, match='does not exist'):
+        open_sequence(tmp_path / 'nowhere')
