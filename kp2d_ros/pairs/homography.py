@@ -58,6 +58,10 @@ class HomographyConfig:
     zoom_out: float = setting(1.5, 'wide: S shows T reduced by up to this', minimum=1, maximum=8)
     corner_shift: float = setting(0.15, 'wide: largest move of a corner, as part of half S', minimum=0, maximum=0.45)
     translation: float = setting(0.2, 'wide: largest translation, as part of half of T', minimum=0, maximum=2)
+    angle_exponent: float = setting(
+        1.0, 'wide: 1: angles are uniform; n: the n-th power of a uniform number, most are small', minimum=1, maximum=10
+    )
+    zoom_exponent: float = setting(1.0, 'wide: the same for the logarithm of the zoom', minimum=1, maximum=10)
 
     def __post_init__(self) -> None:
         validate(self)
@@ -208,12 +212,23 @@ def _quads_wide(config: HomographyConfig, aspect: float, uniforms: Float64Array)
     Where in T the corners of S are seen (B, 4, 2), by the wide sampler.
     """
     spread = 2 * uniforms - 1
-    angle = np.deg2rad(config.max_angle_deg) * spread[:, 0]
-    log_side = -np.log(config.zoom_in) + uniforms[:, 1] * np.log(config.zoom_in * config.zoom_out)
+    angle = np.deg2rad(config.max_angle_deg) * _concentrated(spread[:, 0], config.angle_exponent)
+    if config.zoom_exponent == 1:
+        log_side = -np.log(config.zoom_in) + uniforms[:, 1] * np.log(config.zoom_in * config.zoom_out)
+    else:
+        zoom = _concentrated(spread[:, 1], config.zoom_exponent)
+        log_side = zoom * np.log(np.where(zoom < 0, config.zoom_in, config.zoom_out))
     corners = CORNERS + config.corner_shift * spread[:, 4:12].reshape(-1, 4, 2)
     quads = corners * (1.0, aspect) * np.exp(log_side)[:, None, None]
     shift = config.translation * spread[:, 2:4] * (1.0, aspect)
     return np.asarray(_turn(quads[:, None], angle[:, None])[:, 0] + shift[:, None])
+
+
+def _concentrated(spread: Float64Array, exponent: float) -> Float64Array:
+    """
+    Numbers in [-1, 1] drawn towards 0 by a power, with their signs.
+    """
+    return np.asarray(np.sign(spread) * np.abs(spread) ** exponent)
 
 
 def _turn(quads: Float64Array, angles: Float64Array) -> Float64Array:

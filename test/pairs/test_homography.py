@@ -108,6 +108,20 @@ def test_wide_sampler_zooms_in_and_out_within_its_range(rng):
     assert np.median(side) == pytest.approx(np.sqrt(3 / 2), rel=0.04)  # even in the logarithm
 
 
+def test_wide_sampler_draws_angles_towards_zero_by_their_exponent(rng: np.random.Generator) -> None:
+    config = HomographyConfig(sampler='wide', max_angle_deg=160, corner_shift=0.0, angle_exponent=3)
+    angles = rotations_deg(quads_of(draw(config, rng)))
+    assert np.percentile(angles, [0, 25, 75, 100]) == pytest.approx([-160, -20, 20, 160], abs=4)  # 160 / 2^3
+    assert np.median(angles) == pytest.approx(0, abs=0.2)
+
+
+def test_wide_sampler_draws_zooms_towards_one_by_their_exponent(rng: np.random.Generator) -> None:
+    config = HomographyConfig(sampler='wide', corner_shift=0.0, zoom_in=4.0, zoom_out=2.0, zoom_exponent=2)
+    log_side = np.log2(quad_areas(quads_of(draw(config, rng))) / (4 * ASPECT)) / 2
+    assert np.percentile(log_side, [0, 25, 75, 100]) == pytest.approx([-2, -2 / 4, 1 / 4, 1], abs=0.09)
+    assert np.median(log_side) == pytest.approx(0, abs=0.01)
+
+
 def test_wide_sampler_moves_every_corner_on_its_own(rng):
     config = HomographyConfig(sampler='wide', max_angle_deg=0, zoom_in=1, zoom_out=1, translation=0, corner_shift=0.3)
     moves = transform_points(draw(config, rng), np.tile(CORNERS, (DRAWS, 1, 1))) - CORNERS
