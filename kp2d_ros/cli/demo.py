@@ -9,7 +9,6 @@ Three processes, as on a robot: the player, the frontend, and a recorder that he
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import sys
 from collections.abc import Mapping
@@ -82,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
 
     :raises Kp2dError: if a process fails or takes too long, or a file cannot be written.
     """
+    from kp2d_ros.core.files import write_json
     from kp2d_ros.core.settings import build, merge, parse_overrides
     from kp2d_ros.evaluation.odometry.recording import read_recording
     from kp2d_ros.evaluation.odometry.report import RunInfo, format_summary, make_report, write_report
@@ -107,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
     write_report(report, files.folder)
     draw_run(report, files.folder / 'trajectory.png')
     result = _result(report, recording, scene.frames, mode)
-    (files.folder / 'result.json').write_text(json.dumps(result, indent=1, allow_nan=False) + '\n', encoding='utf-8')
+    write_json(files.folder / 'result.json', result)
     print(format_summary(report))
     _print_transport(result, perf_counter() - begin)
     print(f'  written     {files.folder}/: result.json, trajectory.png, frame.png, trajectory.txt, run.json')

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -226,7 +225,7 @@ def _run_all(
 
 
 def _write_report(results: Results, folder: Path) -> None:
-    from kp2d_ros.core.text_file import write_text_file
+    from kp2d_ros.core.files import write_json
     from kp2d_ros.evaluation.odometry.json_report import results_as_dict
     from kp2d_ros.evaluation.odometry.page import make_page
     from kp2d_ros.evaluation.odometry.summary import summarise
@@ -235,7 +234,7 @@ def _write_report(results: Results, folder: Path) -> None:
     summary = summarise(results)
     words = describe(results, summary)
     report = results_as_dict(results, summary, words)
-    write_text_file(folder / 'report.json', json.dumps(report, indent=1, allow_nan=False) + '\n')
+    write_json(folder / 'report.json', report)
     make_page(results, summary, words, folder).write(folder / 'report.html')
     print('\n'.join(f'{lead} {text}' for lead, text in words))
     print(f'written: {folder}/report.html, report.json')

@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from kp2d_ros.core.errors import BackendError, DataError
+from kp2d_ros.core.errors import BackendError
+from kp2d_ros.core.files import atomic_path
 
 # Told apart also by those who do not see red and green (Okabe and Ito).
 COLOURS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#000000')
@@ -39,7 +40,5 @@ def save_figure(figure: Any, path: Path) -> None:
 
     :raises DataError: if the file cannot be written.
     """
-    try:
-        figure.savefig(path)
-    except OSError as error:
-        raise DataError(f'{path}: cannot be written: {error}') from error
+    with atomic_path(path) as part:
+        figure.savefig(part)

@@ -12,6 +12,7 @@ from typing import Protocol
 import cv2
 
 from kp2d_ros.core.errors import DataError
+from kp2d_ros.core.files import write_bytes
 from kp2d_ros.core.records import ImageArray
 
 PICTURE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.webp')
@@ -68,11 +69,7 @@ def write_picture(path: Path, picture: ImageArray) -> None:
         encodable = False
     if not encodable:
         raise DataError(f'{path}: cannot write pictures of this kind, expected a name that ends in .png or .jpg')
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content.tobytes())
-    except OSError as error:
-        raise DataError(f'{path}: cannot be written: {error.strerror}') from error
+    write_bytes(path, content.tobytes())
 
 
 class FolderSink:

@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 
 from kp2d_ros.core.errors import ShapeError
+from kp2d_ros.core.files import write_text
 from kp2d_ros.core.resources import read_version
-from kp2d_ros.core.text_file import write_text_file
 from kp2d_ros.evaluation.html_table import Better, Cell, escape, table_markup
 
 _PICTURES = {'png': b'\x89PNG\r\n\x1a\n', 'jpeg': b'\xff\xd8\xff'}  # how their files begin
@@ -191,4 +191,4 @@ class Page:
 
         :raises DataError: if it cannot be written.
         """
-        write_text_file(path, self.text())
+        write_text(path, self.text())

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from kp2d_ros.core.files import write_text
 from kp2d_ros.core.settings import flatten
-from kp2d_ros.core.text_file import write_text_file
 from kp2d_ros.evaluation.html_page import Page
 from kp2d_ros.evaluation.html_table import Better
 from kp2d_ros.evaluation.inlier.run import THRESHOLDS_PX, InlierReport, SamplingScore
@@ -115,7 +115,7 @@ def write_json(evaluation: InlierEvaluation, path: Path) -> None:
             for score in report.sampling
         ],
     }
-    write_text_file(path, json.dumps(document, indent=1, allow_nan=False) + '\n')
+    write_text(path, json.dumps(document, indent=1, allow_nan=False) + '\n')
 
 
 def make_page(evaluation: InlierEvaluation) -> Page:

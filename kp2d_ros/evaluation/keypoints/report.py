@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from kp2d_ros.core.files import write_text
 from kp2d_ros.core.settings import flatten
-from kp2d_ros.core.text_file import write_text_file
 from kp2d_ros.evaluation.html_table import Better
 from kp2d_ros.evaluation.keypoints.run import MethodResult, PairResult
 from kp2d_ros.evaluation.keypoints.summary import (
@@ -69,7 +69,7 @@ def write_json(evaluation: KeypointEvaluation, path: Path) -> None:
 
     :raises DataError: if it cannot be written.
     """
-    write_text_file(path, json.dumps(evaluation_as_dict(evaluation), indent=1, allow_nan=False) + '\n')
+    write_text(path, json.dumps(evaluation_as_dict(evaluation), indent=1, allow_nan=False) + '\n')
 
 
 def evaluation_as_dict(evaluation: KeypointEvaluation) -> dict[str, Any]:

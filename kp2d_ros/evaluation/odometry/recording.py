@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from kp2d_ros.core.errors import DataError
+from kp2d_ros.core.files import write_text
 from kp2d_ros.core.records import PoseModel, RelativePose, ScaleKind, TrackingState
 from kp2d_ros.core.trajectories import Trajectory
 from kp2d_ros.metrics.frame_record import FrameRecord
@@ -62,10 +63,7 @@ def write_recording(recording: Recording, path: Path) -> None:
         },
         'frames': [_frame_values(frame) for frame in recording.frames],
     }
-    try:
-        path.write_text(json.dumps(values), encoding='utf-8')
-    except OSError as error:
-        raise DataError(f'{path}: cannot be written: {error}') from error
+    write_text(path, json.dumps(values) + '\n')
 
 
 def read_recording(path: Path) -> Recording:

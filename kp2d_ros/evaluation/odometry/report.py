@@ -6,7 +6,6 @@ A run as files and as text: ``trajectory.txt``, ``run.json``, and what a person 
 
 from __future__ import annotations
 
-import json
 import platform
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ import cv2
 import numpy as np
 
 from kp2d_ros.core.errors import DataError
+from kp2d_ros.core.files import write_json, write_text
 from kp2d_ros.core.se3 import quaternion_from_rotation
 from kp2d_ros.core.trajectories import Trajectory, format_tum
 from kp2d_ros.metrics.frame_record import FrameRecord, ScaleSegment, chain_poses, scale_segments
@@ -94,13 +94,8 @@ def write_report(report: RunReport, folder: Path) -> None:
 
     :raises DataError: if the folder cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / 'trajectory.txt').write_text(format_tum(report.trajectory), encoding='utf-8')
-        text = json.dumps(report_as_dict(report), indent=1, allow_nan=False)
-        (folder / 'run.json').write_text(text + '\n', encoding='utf-8')
-    except OSError as error:
-        raise DataError(f'{folder}: cannot be written: {error}') from error
+    write_text(folder / 'trajectory.txt', format_tum(report.trajectory))
+    write_json(folder / 'run.json', report_as_dict(report))
 
 
 def report_as_dict(report: RunReport) -> dict[str, Any]:

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from kp2d_ros.core.errors import DataError
+from kp2d_ros.core.files import write_json, write_text
 from kp2d_ros.core.records import PoseModel, RelativePose, ScaleKind, TrackingState
 from kp2d_ros.core.se3 import rotation_from_quaternion, transform_from
-from kp2d_ros.core.text_file import write_text_file
 from kp2d_ros.core.trajectories import format_tum
 from kp2d_ros.evaluation.odometry.report import RunReport, report_as_dict
 from kp2d_ros.metrics.frame_record import FrameRecord
@@ -42,9 +42,8 @@ def write_run(report: RunReport, folder: Path, more: Mapping[str, Any]) -> None:
     :param more: JSON values that are added to those of the report.
     :raises DataError: if the folder cannot be written.
     """
-    write_text_file(folder / 'trajectory.txt', format_tum(report.trajectory))
-    text = json.dumps({**more, **report_as_dict(report)}, indent=1, allow_nan=False)
-    write_text_file(folder / 'run.json', text + '\n')
+    write_text(folder / 'trajectory.txt', format_tum(report.trajectory))
+    write_json(folder / 'run.json', {**more, **report_as_dict(report)})
 
 
 def read_run(path: Path) -> StoredRun:

@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from kp2d_ros.core.errors import DataError
+from kp2d_ros.core.files import write_bytes
 from kp2d_ros.core.records import Frame, FrontendResult, RelativePose
 from kp2d_ros.core.trajectories import Trajectory
 from kp2d_ros.drawing.frame import DrawingConfig, draw_result
@@ -79,11 +79,7 @@ class TellingPairs:
         entries = []
         for number, (kind, candidate) in enumerate(chosen):
             name = f'pair_{number}_{kind}.jpg'
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-                (folder / name).write_bytes(candidate.picture)
-            except OSError as error:
-                raise DataError(f'{folder / name}: cannot be written: {error}') from error
+            write_bytes(folder / name, candidate.picture)
             entries.append({'file': name, 'kind': kind, **candidate.figures})
         return entries
 
