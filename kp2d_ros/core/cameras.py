@@ -118,6 +118,18 @@ class CameraModel:
         """
         return float(np.sqrt(self.fx * self.fy))
 
+    def resized(self, width: int, height: int) -> CameraModel:
+        """
+        The same camera for its image resized to (width, height); pixel edges fall on pixel edges.
+        """
+        if (width, height) == (self.width, self.height):
+            return self
+        scale = np.array([[width / self.width], [height / self.height]])
+        matrix = self.matrix.copy()
+        matrix[:2] *= scale
+        matrix[:2, 2:] += 0.5 * (scale - 1.0)  # (c + 0.5) s - 0.5
+        return CameraModel(width, height, matrix, self.lens, self.coefficients)
+
     def project(self, points: Float64Array) -> Float64Array:
         """
         Pixels (N, 2) of points (N, 3) in the optical frame; NaN for points that are not in front of the camera.

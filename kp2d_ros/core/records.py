@@ -201,7 +201,8 @@ class FrontendResult:
     pixels; ``inlier`` is (M,) bool; ``inlier_probability`` is (M,) float32 or None where nothing estimates it.
     ``pose`` is None only for the first frame after a reset. ``world_from_camera`` is 4x4, the chain of the relative
     poses since the current scale segment began (identity there). ``stage_ms`` holds milliseconds by stage
-    (``inference``, ``match``, ``pose``).
+    (``inference``, ``match``, ``pose``). ``working_size`` is the (height, width) that the image was worked on at: all
+    pixels here are those of the image as it came.
     """
 
     seq: int
@@ -220,3 +221,4 @@ class FrontendResult:
     world_from_camera: Float64Array
     scale_segment: int
     stage_ms: Mapping[str, float] = field(default_factory=dict)
+    working_size: tuple[int, int] = (0, 0)

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from kp2d_ros.core.records import Float32Array, ImageArray
+from kp2d_ros.odometry.image_size import shrink_image
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +40,9 @@ def resize_image(image: ImageArray, max_side: int = 0, multiple: int = 1) -> Res
     The aspect is kept to the nearest pixel, and the scale is exact per axis. The padding repeats the last row and
     column: a constant would be an edge to find keypoints on, and a mirrored image would hold them twice.
     """
-    height, width = image.shape[:2]
-    factor = min(1.0, max_side / max(height, width)) if max_side > 0 else 1.0
-    new_width, new_height = max(1, round(width * factor)), max(1, round(height * factor))
-    made = np.ascontiguousarray(image)
-    if factor < 1:
-        made = np.asarray(cv2.resize(made, (new_width, new_height), interpolation=cv2.INTER_AREA), np.uint8)
-    right, bottom = -new_width % multiple, -new_height % multiple
+    shrunk, scale = shrink_image(image, max_side)
+    made = np.ascontiguousarray(shrunk)
+    right, bottom = -made.shape[1] % multiple, -made.shape[0] % multiple
     if right or bottom:
         made = np.asarray(cv2.copyMakeBorder(made, 0, bottom, 0, right, cv2.BORDER_REPLICATE), np.uint8)
-    return ResizedImage(made, new_width / width, new_height / height)
+    return ResizedImage(made, *scale.tolist())

@@ -50,10 +50,13 @@ class Chain:
     rotations alone are chained. Where neither the scale nor the motion can be carried on, the next segment begins.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, segment: int = 0) -> None:
+        """
+        :param segment: number of the first scale segment.
+        """
         self._reference: View | None = None
         self._last: View | None = None
-        self._segment = 0
+        self._segment = segment
         self._has_unit = False
         self._velocity: Float64Array | None = None
         self._state = TrackingState.INITIALISING

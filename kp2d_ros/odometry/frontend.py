@@ -13,6 +13,7 @@ import numpy as np
 
 from kp2d_ros.core.records import (
     Float32Array,
+    Float64Array,
     Frame,
     FrontendResult,
     ImageArray,
@@ -22,10 +23,11 @@ from kp2d_ros.core.records import (
     TrackingState,
 )
 from kp2d_ros.core.se3 import invert_transform
-from kp2d_ros.core.settings import section
+from kp2d_ros.core.settings import section, setting, validate
 from kp2d_ros.odometry.alignment import AlignableImage, AlignmentConfig
 from kp2d_ros.odometry.chain import Chain, Link, Placement
 from kp2d_ros.odometry.depths import unknown_depths
+from kp2d_ros.odometry.image_size import shrink_image, unshrink_pixels
 from kp2d_ros.odometry.matching import MatchingConfig, match
 from kp2d_ros.odometry.motion import MotionConfig, estimate_motion, no_pose
 from kp2d_ros.odometry.ransac import RansacConfig
@@ -42,12 +44,24 @@ JudgeMatches = Callable[[Keypoints, Keypoints, Matches, tuple[int, int]], Float3
 class FrontendConfig:
     """
     Everything that the frontend can be told.
+
+    Other settings in pixels are of the image as it is worked on.
     """
 
+    max_side_px: int = setting(
+        1280,
+        'images whose longer side exceeds this are shrunk to it before anything else; 0: none',
+        minimum=0,
+        maximum=65535,
+        runtime=True,
+    )
     matching: MatchingConfig = section(MatchingConfig)
     alignment: AlignmentConfig = section(AlignmentConfig)
     ransac: RansacConfig = section(RansacConfig)
     motion: MotionConfig = section(MotionConfig)
+
+    def __post_init__(self) -> None:
+        validate(self)
 
 
 class Frontend:
@@ -86,6 +100,19 @@ class Frontend:
         """
         self._config = config
 
+    def exchange(self, extract: Callable[[ImageArray], Keypoints], judge: JudgeMatches | None = None) -> None:
+        """
+        Take keypoints from elsewhere from the next frame on; where descriptors do not compare, :meth:`restart` as well.
+        """
+        self._extract, self._judge = extract, judge
+
+    def restart(self) -> None:
+        """
+        Forget what was seen: the next frame is a first one. Numbers of tracks and segments go on, none is used twice.
+        """
+        self._chain = Chain(self._chain.segment if self._is_first else self._chain.segment + 1)
+        self._is_first = True
+
     def reset(self) -> None:
         """
         Forget everything: the next frame is the first one, tracks and segments are numbered from 0.
@@ -100,8 +127,8 @@ class Frontend:
         """
         clock = StageClock('inference', 'match', 'pose')
         with clock.stage('inference'):
-            keypoints = self._extract(frame.image)
-        view = _view(frame, keypoints)
+            image, scale = shrink_image(frame.image, self._config.max_side_px)
+            view = _view(frame, image, scale, self._extract(image))
         reference = self._chain.reference
         obstacle = 'there is no reference yet' if reference is None else misfit(reference, view)
         if reference is None or obstacle:
@@ -166,51 +193,67 @@ class Frontend:
         return replace(link, view=replace(link.view, tracks=tracks))
 
 
-def _view(frame: Frame, keypoints: Keypoints) -> View:
+def _view(frame: Frame, image: ImageArray, scale: Float64Array, keypoints: Keypoints) -> View:
     """
-    A frame as it comes, without tracks, depths and pose.
+    A frame without tracks, depths and pose, and the keypoints (N) of its ``image`` shrunk by ``scale``.
     """
-    rays = no_rays(len(keypoints)) if frame.camera is None else rays_from_pixels(frame.camera, keypoints.xy)
-    image, depths = AlignableImage(frame.image), unknown_depths(len(keypoints))
-    return View(frame.seq, frame.stamp_ns, image, frame.camera, keypoints, rays, NO_TRACKS, depths, np.eye(4))
+    camera = None if frame.camera is None else frame.camera.resized(image.shape[1], image.shape[0])
+    return View(
+        seq=frame.seq,
+        stamp_ns=frame.stamp_ns,
+        image=AlignableImage(image),
+        scale=scale,
+        camera=camera,
+        keypoints=keypoints,
+        rays=no_rays(len(keypoints)) if camera is None else rays_from_pixels(camera, keypoints.xy),
+        tracks=NO_TRACKS,
+        depths=unknown_depths(len(keypoints)),
+        world_from_camera=np.eye(4),
+    )
 
 
 def _result(link: Link, placement: Placement, pose: RelativePose | None, clock: StageClock) -> FrontendResult:
+    """
+    What a frame gave, in pixels of the image as it came.
+    """
     view, matches = link.view, link.matches
+    xy = unshrink_pixels(view.keypoints.xy, view.scale)
+    reference_xy = link.reference.keypoints.xy[matches.reference_index]
     return FrontendResult(
-        view.seq,
-        view.stamp_ns,
-        view.keypoints,
-        None if view.camera is None else view.rays.xy.astype(np.float32),
-        view.tracks.ids,
-        view.tracks.ages.copy(),
-        matches,
-        link.reference.keypoints.xy[matches.reference_index],
-        view.keypoints.xy[matches.current_index],
-        placement.motion.inlier,
-        link.probability,
-        pose,
-        placement.motion.state,
-        placement.world_from_camera,
-        placement.segment,
-        clock.milliseconds,
+        seq=view.seq,
+        stamp_ns=view.stamp_ns,
+        keypoints=replace(view.keypoints, xy=xy),
+        bearing_xy=None if view.camera is None else view.rays.xy.astype(np.float32),
+        track_ids=view.tracks.ids,
+        track_ages=view.tracks.ages.copy(),
+        matches=matches,
+        reference_xy=unshrink_pixels(reference_xy, link.reference.scale),
+        current_xy=xy[matches.current_index],
+        inlier=placement.motion.inlier,
+        inlier_probability=link.probability,
+        pose=pose,
+        state=placement.motion.state,
+        world_from_camera=placement.world_from_camera,
+        scale_segment=placement.segment,
+        stage_ms=clock.milliseconds,
+        working_size=view.size,
     )
 
 
 def _relative_pose(link: Link, placement: Placement) -> RelativePose:
     motion = placement.motion
     return RelativePose(
-        link.reference.seq,
-        link.reference.stamp_ns,
-        motion.state,
-        motion.reference_from_current,
-        motion.covariance,
-        motion.scale,
-        placement.segment,
-        motion.model,
-        len(link.matches),
-        int(motion.inlier.sum()),
-        motion.parallax_deg,
-        motion.rms_px,
-        motion.reason,
+        reference_seq=link.reference.seq,
+        reference_stamp_ns=link.reference.stamp_ns,
+        state=motion.state,
+        reference_from_current=motion.reference_from_current,
+        covariance=motion.covariance,
+        scale=motion.scale,
+        scale_segment=placement.segment,
+        model=motion.model,
+        match_count=len(link.matches),
+        inlier_count=int(motion.inlier.sum()),
+        parallax_deg=motion.parallax_deg,
+        rms_px=motion.rms_px / float(np.sqrt(link.view.scale.prod())),
+        reason=motion.reason,
     )

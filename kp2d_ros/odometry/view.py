@@ -25,13 +25,14 @@ class View:
     """
     The keypoints of a frame with their rays, tracks and inverse depths, and where its camera stands.
 
-    Without a camera the ``rays`` are all NaN. ``depths`` and
-    ``world_from_camera`` are in the unit of the chain.
+    ``image``, ``camera`` and all pixels are of the image as it is worked on, shrunk by ``scale`` (2,) in x and y.
+    Without a camera the ``rays`` are all NaN. ``depths`` and ``world_from_camera`` are in the unit of the chain.
     """
 
     seq: int
     stamp_ns: int
     image: AlignableImage
+    scale: Float64Array
     camera: CameraModel | None
     keypoints: Keypoints
     rays: Rays
@@ -42,18 +43,29 @@ class View:
     @property
     def size(self) -> tuple[int, int]:
         """
-        (height, width) of the image.
+        (height, width) of the image as it is worked on.
         """
         return self.image.size
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """
+        (height, width) of the image as it came.
+        """
+        return round(self.size[0] / self.scale[1]), round(self.size[1] / self.scale[0])
 
 
 def misfit(reference: View, current: View) -> str:
     """
     Why two views cannot be compared; empty if they can.
     """
-    if reference.size != current.size:
-        old, new = (f'{size[1]}x{size[0]}' for size in (reference.size, current.size))
-        return f'the image size changed from {old} to {new}'
+    sizes = {
+        'image size': (reference.input_size, current.input_size),
+        'working size': (reference.size, current.size),
+    }
+    for name, (old, new) in sizes.items():
+        if old != new:
+            return f'the {name} changed from {old[1]}x{old[0]} to {new[1]}x{new[0]}'
     if not _same_camera(reference.camera, current.camera):
         return 'the calibration of the camera changed'
     old_kind, new_kind = reference.keypoints.descriptors, current.keypoints.descriptors

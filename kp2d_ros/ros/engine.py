@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import replace
-
-import numpy as np
 
 from kp2d_ros.core.records import Float32Array, Frame, FrontendResult, ImageArray, Keypoints, Matches
 from kp2d_ros.inference.extractor import Extractor, ExtractorInfo, MatchJudge
@@ -28,8 +25,6 @@ class Engine:
         self._frontend = Frontend(self._extract, config, self._judge)
         self._changes: list[Callable[[], None]] = []
         self._lock = threading.Lock()
-        self._next_track = self._next_segment = 0  # one more than any number that went out
-        self._first_track = self._first_segment = 0  # what the frontend's own 0 stands for
         self._began_anew = False
 
     @property
@@ -86,7 +81,7 @@ class Engine:
         self._began_anew = False
         for change in changes:
             change()
-        return self._numbered_on(self._frontend.process(frame))
+        return self._frontend.process(frame)
 
     def _change_later(self, change: Callable[[], None]) -> None:
         with self._lock:
@@ -106,35 +101,16 @@ class Engine:
         self._extractor = self._extractor.reconfigured(config.extractor)
         self._frontend.configure(config)
         if self._extractor.info.model_id != model_id:
-            self._forget()
+            self._frontend.restart()
 
     def _exchange(self, extractor: Extractor) -> None:
         self._extractor = extractor
-        self._forget()
+        self._frontend.restart()
 
     def _restart(self) -> None:
-        self._forget()
+        self._frontend.restart()
         self._began_anew = True
-
-    def _forget(self) -> None:
-        self._frontend.reset()
-        self._first_track, self._first_segment = self._next_track, self._next_segment
 
     def _reset(self) -> None:
         self._frontend.reset()
         self._began_anew = True
-        self._first_track = self._first_segment = self._next_track = self._next_segment = 0
-
-    def _numbered_on(self, result: FrontendResult) -> FrontendResult:
-        """
-        The result with numbers of tracks and segments that were not used before.
-        """
-        segment = result.scale_segment + self._first_segment
-        self._next_segment = max(self._next_segment, segment + 1)
-        tracks = result.track_ids + np.uint32(self._first_track)
-        if len(tracks):
-            self._next_track = max(self._next_track, int(tracks.max()) + 1)
-        if self._first_track == self._first_segment == 0:
-            return result
-        pose = result.pose and replace(result.pose, scale_segment=segment)
-        return replace(result, track_ids=tracks, scale_segment=segment, pose=pose)

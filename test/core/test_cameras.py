@@ -216,3 +216,16 @@ def test_names_the_known_lenses_where_one_is_unknown():
         DataError, match="found 'spherical', expected one of plumb_bob, rational_polynomial, equidistant"
     ):
         lens_model_from_name('spherical')
+
+
+def test_a_resized_camera_sees_the_same_rays_in_the_resized_image():
+    matrix = np.array([[500.0, 0.3, 310.0], [0, 505.0, 250.0], [0, 0, 1]])
+    camera = CameraModel(640, 480, matrix, LensModel.PLUMB_BOB, np.array([-0.2, 0.05, 0.001, -0.002]))
+    small = camera.resized(320, 160)
+    assert (small.width, small.height) == (320, 160)
+    points = np.array([[0.1, 0.2, 1.0], [-0.4, 0.3, 1.0], [0, 0, 1.0]])
+    # The edges of the image stay its edges: pixel p + 1/2 from the left becomes (p + 1/2) s.
+    expected = (camera.project(points) + 0.5) * [320 / 640, 160 / 480] - 0.5
+    np.testing.assert_allclose(small.project(points), expected, atol=1e-10)
+    np.testing.assert_allclose(small.resized(640, 480).matrix, camera.matrix, atol=1e-10)
+    assert camera.resized(640, 480) is camera

@@ -29,7 +29,7 @@ def see(rng):
         depths = InverseDepths(1 / z, 0.01 / z)
         rays = rays_from_pixels(scene.camera, keypoints.xy)
         image = AlignableImage(np.zeros((480, 640), np.uint8))
-        return View(0, 0, image, scene.camera, keypoints, rays, NO_TRACKS, depths, world_from_camera), rows
+        return View(0, 0, image, np.ones(2), scene.camera, keypoints, rays, NO_TRACKS, depths, world_from_camera), rows
 
     return make
 
