@@ -85,7 +85,9 @@ class Frontend:
         self._extract = extract
         self._judge = judge
         self._config = config
-        self.reset()
+        self._tracks = TrackTable()
+        self._chain = Chain()
+        self._is_first = True
 
     @property
     def config(self) -> FrontendConfig:
