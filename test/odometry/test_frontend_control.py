@@ -1,0 +1,101 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+What a frontend can be told while it runs, and the size that it works on.
+"""
+
+import numpy as np
+
+from kp2d_ros.core.records import Frame, Keypoints, TrackingState
+from kp2d_ros.core.settings import build
+from kp2d_ros.odometry.frontend import Frontend, FrontendConfig
+
+BLANK = Keypoints(np.empty((0, 2), np.float32), np.empty(0, np.float32), np.empty((0, 48), np.float32))
+FAULTS = {'noise_px': 0.4, 'outlier_share': 0.15}
+
+
+def drive(pose, count):
+    return [pose((0.05 * k, 0, 0.5 * k), (0, 0.01 * k, 0)) for k in range(count)]
+
+
+def states_of(results):
+    return [result.state for result in results]
+
+
+def test_reset_forgets_everything(player, corridor, pose, rng):
+    truth = drive(pose, 5)
+    player.play(corridor, truth, rng, **FAULTS)
+    player.frontend.reset()
+    results = player.play(corridor, truth, rng, **FAULTS)
+    assert results[0].pose is None
+    assert results[0].track_ids.tolist() == list(range(len(results[0].keypoints)))
+    assert {result.scale_segment for result in results} == {0}
+
+
+def test_restart_forgets_what_was_seen_and_numbers_on(player, corridor, pose, rng):
+    truth = drive(pose, 5)
+    before = player.play(corridor, truth, rng, **FAULTS)
+    used = max(int(result.track_ids.max()) for result in before)
+    player.frontend.restart()
+    player.frontend.restart()  # nothing was seen in between: no number is skipped
+    results = player.play(corridor, truth, rng, **FAULTS)
+    assert results[0].pose is None
+    assert results[0].track_ids.tolist() == list(range(used + 1, used + 1 + len(results[0].keypoints)))
+    assert {result.scale_segment for result in results} == {1}
+    assert {result.pose.scale_segment for result in results[1:]} == {1}
+    assert set(states_of(results[1:])) == {TrackingState.OK}
+
+
+def test_an_exchanged_extractor_is_used_from_the_next_frame_on(player, corridor, pose, rng):
+    truth = drive(pose, 4)
+    player.play(corridor, truth[:3], rng, **FAULTS)
+    few = corridor.keypoints(truth[3], rng)
+    player.frontend.exchange(lambda image: few)
+    assert len(player.show(BLANK).keypoints) == len(few)
+
+
+def test_a_large_image_is_worked_on_small_and_answered_in_its_own_pixels(new_player, corridor, pose):
+    def play(camera, config):
+        return new_player(config, camera).play(corridor, drive(pose, 6), np.random.default_rng(4), **FAULTS)
+
+    small = play(corridor.camera, FrontendConfig())
+    large = play(corridor.camera.resized(1280, 960), FrontendConfig(max_side_px=640))
+    assert {result.working_size for result in small + large} == {(480, 640)}
+    for found, expected in zip(large, small, strict=True):
+        np.testing.assert_allclose(found.world_from_camera, expected.world_from_camera, atol=1e-6)
+        for name in ('reference_xy', 'current_xy'):
+            xy = getattr(expected, name)
+            np.testing.assert_allclose(getattr(found, name), 2 * xy + 0.5, atol=1e-3)
+        np.testing.assert_allclose(found.keypoints.xy, 2 * expected.keypoints.xy + 0.5, atol=1e-3)
+        np.testing.assert_allclose(found.bearing_xy, expected.bearing_xy, atol=1e-6)
+    np.testing.assert_allclose(large[-1].pose.rms_px, 2 * small[-1].pose.rms_px, rtol=1e-3)
+
+
+def test_the_extractor_never_sees_a_larger_image_than_the_working_size():
+    shapes = []
+
+    def extract(image):
+        shapes.append(image.shape)
+        return BLANK
+
+    for max_side_px in (1280, 0):
+        frontend = Frontend(extract, FrontendConfig(max_side_px=max_side_px))
+        frontend.process(Frame(0, 0, np.zeros((3000, 4000), np.uint8)))
+    assert shapes == [(960, 1280), (3000, 4000)]
+
+
+def test_another_working_size_starts_over(player, corridor, pose, rng):
+    player.play(corridor, drive(pose, 3), rng, **FAULTS)
+    player.frontend.configure(FrontendConfig(max_side_px=320))
+    result = player.show(corridor.keypoints(pose(), rng))
+    assert result.pose.reason == 'the working size changed from 640x480 to 320x240'
+
+
+def test_settings_change_between_frames(player, corridor, pose, rng):
+    truth = drive(pose, 6)
+    player.play(corridor, truth[:3], rng, **FAULTS)
+    player.frontend.configure(build(FrontendConfig, {'motion': {'degraded_inliers': 5000}}))
+    results = player.play(corridor, truth[3:], rng, **FAULTS)
+    assert set(states_of(results)) == {TrackingState.DEGRADED}
+    assert results[0].scale_segment == 0
+    assert 'matches agree with the motion, 5000 make a good one' in results[0].pose.reason
