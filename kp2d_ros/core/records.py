@@ -25,6 +25,8 @@ Float64Array = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 ImageArray = npt.NDArray[np.uint8]
 
+UNKNOWN_VARIANCE = 1e6  # of a pose of which nothing is known, as in RelativePose.msg
+
 
 class TrackingState(IntEnum):
     """
@@ -187,6 +189,13 @@ class RelativePose:
     def __post_init__(self) -> None:
         check_shape('reference_from_current', self.reference_from_current, (4, 4))
         check_shape('covariance', self.covariance, (6, 6))
+
+    @property
+    def is_estimate(self) -> bool:
+        """
+        Whether ``reference_from_current`` says something; otherwise it only holds the place.
+        """
+        return self.state in (TrackingState.OK, TrackingState.DEGRADED, TrackingState.STATIONARY)
 
 
 @dataclass(frozen=True, slots=True)

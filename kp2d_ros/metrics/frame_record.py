@@ -11,13 +11,10 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 import numpy as np
-import numpy.typing as npt
 
+from kp2d_ros.core.pose_path import PosePath
 from kp2d_ros.core.records import FrontendResult, RelativePose, TrackingState
 from kp2d_ros.core.trajectories import Trajectory
-
-# The states in which ``reference_from_current`` is an estimate and not a place holder.
-ESTIMATED = frozenset({TrackingState.OK, TrackingState.DEGRADED, TrackingState.STATIONARY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +38,7 @@ class FrameRecord:
         """
         Whether the frame has a relative pose that says something.
         """
-        return self.pose is not None and self.pose.state in ESTIMATED
+        return self.pose is not None and self.pose.is_estimate
 
     @classmethod
     def from_result(cls, result: FrontendResult, stage_ms: Mapping[str, float]) -> FrameRecord:
@@ -79,20 +76,16 @@ def chain_poses(frames: Sequence[FrameRecord]) -> Trajectory:
     pose in a unit of its own (:func:`scale_segments` says where). Frames whose stamp does not rise are left out.
     Without any estimate the trajectory is empty.
     """
-    if not any(frame.has_estimate for frame in frames):
-        return Trajectory(np.empty(0, np.int64), np.empty((0, 4, 4)))
-    world_from: dict[int, npt.NDArray[np.float64]] = {}
-    latest = np.eye(4)
+    path = PosePath()
     stamps: list[int] = []
     poses = []
     for frame in frames:
-        if frame.pose is not None and frame.has_estimate:
-            world_from_reference = world_from.get(frame.pose.reference_seq, latest)
-            latest = world_from_reference @ frame.pose.reference_from_current
-        world_from[frame.seq] = latest
+        place = path.add(frame.seq, frame.stamp_ns, frame.pose)
         if not stamps or frame.stamp_ns > stamps[-1]:
             stamps.append(frame.stamp_ns)
-            poses.append(latest)
+            poses.append(place.world_from_camera)
+    if not path.has_begun:
+        return Trajectory(np.empty(0, np.int64), np.empty((0, 4, 4)))
     return Trajectory(np.array(stamps, np.int64), np.array(poses))
 
 

@@ -11,7 +11,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from kp2d_ros.core.records import BoolArray, Float64Array, PoseModel, ScaleKind, TrackingState
+from kp2d_ros.core.records import (
+    UNKNOWN_VARIANCE,
+    BoolArray,
+    Float64Array,
+    PoseModel,
+    ScaleKind,
+    TrackingState,
+)
 from kp2d_ros.core.settings import setting, validate
 from kp2d_ros.odometry.depths import InverseDepths, is_known, place_depths, scale_ratio, unknown_depths
 from kp2d_ros.odometry.epipolar import parallax_angles, triangulate
@@ -20,7 +27,6 @@ from kp2d_ros.odometry.ransac import RansacConfig
 from kp2d_ros.odometry.rays import Rays
 from kp2d_ros.odometry.two_view import TwoViewMotion, estimate_two_view
 
-UNKNOWN_VARIANCE = 1e6  # of a pose of which nothing is known
 _MOVING_AGAIN = 3.0  # standstill ends at this many times the displacement at which it begins
 _STILLNESS_PX = 0.1  # no image is known to stand stiller
 _HOLDING_SHARE = 0.5  # of the points of known depth that must agree with a motion in their unit

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kp2d_ros.core.records import BoolArray, Float64Array, PoseModel
+from kp2d_ros.core.records import UNKNOWN_VARIANCE, BoolArray, Float64Array, PoseModel
 from kp2d_ros.core.se3 import rotation_angle, transform_from
 from kp2d_ros.odometry.epipolar import direction_basis, parallax_angles
 from kp2d_ros.odometry.homography import PlaneMotion
@@ -97,7 +97,7 @@ def estimate_two_view(
 
 def _no_motion(count: int, reason: str) -> TwoViewMotion:
     nothing = np.zeros(count, np.bool_)
-    return TwoViewMotion(PoseModel.NONE, np.eye(4), np.eye(6) * 1e6, nothing, reason=reason)
+    return TwoViewMotion(PoseModel.NONE, np.eye(4), np.eye(6) * UNKNOWN_VARIANCE, nothing, reason=reason)
 
 
 def _lifted_covariance(fit: Fit) -> Float64Array:
