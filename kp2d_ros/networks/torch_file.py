@@ -2,16 +2,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """
 Reads weights written by ``torch.save`` (zip archives, and the format before torch 1.6) without executing anything.
+
+``torch.load(weights_only=True)`` reads them. It calls nothing but what rebuilds data, but may be made to fill the
+memory or to compute for ever; what a file of weights has no need for is therefore refused before.
 """
 
 from __future__ import annotations
 
 import io
-import math
+import pickle
+import pickletools
 import struct
+import threading
+import warnings
 import zipfile
-import zlib
-from collections.abc import Callable, Mapping
+from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -20,28 +26,28 @@ import torch
 from torch import Tensor
 
 from kp2d_ros.core.errors import DataError
-from kp2d_ros.networks.pickle_reader import StorageRecord, TensorRecord, read_pickle
 
 MAX_BYTES = 2**29
-_MAX_PICKLE_BYTES = 2**24
+_MAX_OPCODES = 100_000
 _MAX_TENSORS = 10_000
-_MAX_AXES = 8
 _ZIP_MAGIC = b'PK\x03\x04'
-_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
-_LEGACY_PROTOCOL = 1001
-_DTYPES = {
-    'DoubleStorage': torch.float64,
-    'FloatStorage': torch.float32,
-    'HalfStorage': torch.float16,
-    'BFloat16Storage': torch.bfloat16,
-    'LongStorage': torch.int64,
-    'IntStorage': torch.int32,
-    'ShortStorage': torch.int16,
-    'CharStorage': torch.int8,
-    'ByteStorage': torch.uint8,
-    'BoolStorage': torch.bool,
+_LEGACY_MAGIC = pickle.dumps(0x1950A86A20F9469CFC6C, 2)[2:]
+_LEGACY_PICKLES = 5
+_STORAGES = ('Double', 'Float', 'Half', 'BFloat16', 'Long', 'Int', 'Short', 'Char', 'Byte', 'Bool')
+_NAMES = {
+    *(f'torch {kind}Storage' for kind in _STORAGES),
+    *(f'torch._utils _rebuild_{what}' for what in ('tensor', 'tensor_v2', 'parameter')),
+    *('torch Size', 'collections OrderedDict', 'builtins set', '__builtin__ set', 'yacs.config CfgNode'),
 }
-_BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, KeyError, ValueError, OverflowError)
+# Text and names may be used again as often as a pickle likes. Anything else could be nested or copied without limit:
+# sixteen uses are enough for tensors and settings that are shared.
+_HARMLESS = {'BINUNICODE', 'SHORT_BINSTRING', 'GLOBAL'}
+_MAX_REUSED = 16
+_BROKEN = (
+    zipfile.BadZipFile, pickle.UnpicklingError, struct.error, EOFError, RuntimeError, LookupError, ValueError,
+    TypeError, AttributeError, AssertionError, OverflowError, MemoryError,
+)  # fmt: skip
+_SETTINGS_LOCK = threading.Lock()  # the allow-list of torch is global
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,109 +70,84 @@ def read_torch_file(path: Path) -> TorchFile:
         size = path.stat().st_size
         if size > MAX_BYTES or not path.is_file():
             raise DataError(f'found {size} bytes, expected a file of at most {MAX_BYTES}')
-        # From memory: a file object would set aside as many bytes as a broken length asks for.
         data = path.read_bytes()
-        return (_read_zip if data.startswith(_ZIP_MAGIC) else _read_legacy)(io.BytesIO(data))
+        zipped = data.startswith(_ZIP_MAGIC)
+        if zipped:
+            _check_zip(io.BytesIO(data))
+        else:
+            _check_legacy(io.BytesIO(data))
+        # Mapped, a storage ends where the file ends; read, it is as long as the file says.
+        source = str(path) if zipped else io.BytesIO(data)
+        yacs = torch.serialization.safe_globals([(OrderedDict, 'yacs.config.CfgNode')])
+        with _SETTINGS_LOCK, yacs, warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # of pickle protocol 3, which differs in nothing that is used
+            return _weights(torch.load(source, map_location='cpu', weights_only=True, mmap=zipped))
     except DataError as error:
         raise DataError(f'{path}: {error}') from error
     except OSError as error:
         raise DataError(f'{path}: cannot be read: {error}') from error
     except _BROKEN as error:
-        raise DataError(f'{path}: is broken or cut short: {error}') from error
+        raise DataError(f'{path}: is broken or cut short: {str(error)[:300]}') from error
 
 
-def _read_zip(stream: IO[bytes]) -> TorchFile:
+def _check_zip(stream: IO[bytes]) -> None:
     with zipfile.ZipFile(stream) as archive:
-        pickles = [name for name in archive.namelist() if PurePosixPath(name).name == 'data.pkl']
-        if len(pickles) != 1:
+        entries = archive.infolist()
+        # torch.save never compresses; what is not compressed cannot grow beyond the file.
+        if any(entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 for entry in entries):
+            raise DataError('found a compressed or encrypted entry, expected none, as torch.save writes it')
+        pickles = [entry for entry in entries if PurePosixPath(entry.filename).name == 'data.pkl']
+        if len(pickles) != 1 or len({entry.filename for entry in entries}) != len(entries):
             raise DataError(f'found a zip archive with {len(pickles)} data.pkl, expected one, as torch.save writes it')
-        folder = pickles[0].removesuffix('data.pkl')
-        byte_order = f'{folder}byteorder'
-        if byte_order in archive.namelist() and _read_entry(archive, byte_order, 16) != b'little':
-            raise DataError('found another byte order, expected little-endian')
-        content = read_pickle(io.BytesIO(_read_entry(archive, pickles[0], _MAX_PICKLE_BYTES))).content
-        return _assemble(content, lambda key, size: _read_entry(archive, f'{folder}data/{key}', size))
+        _check_pickle(io.BytesIO(archive.read(pickles[0])))
 
 
-def _read_entry(archive: zipfile.ZipFile, name: str, max_bytes: int) -> bytes:
-    info = archive.getinfo(name)
-    # torch.save never compresses; what is not compressed cannot grow beyond the file.
-    if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1 or info.file_size > max_bytes:
-        raise DataError(f'{name}: found a compressed, encrypted or oversized entry, expected at most {max_bytes} bytes')
-    return archive.read(info)
+def _check_legacy(stream: IO[bytes]) -> None:
+    if stream.read(2) not in (b'\x80\x02', b'\x80\x03') or stream.read(len(_LEGACY_MAGIC)) != _LEGACY_MAGIC:
+        raise DataError('is neither a safetensors file nor written by torch.save (in pickle protocol 2 or 3)')
+    for _ in range(_LEGACY_PICKLES - 1):
+        _check_pickle(stream)
 
 
-def _read_legacy(stream: IO[bytes]) -> TorchFile:
-    if read_pickle(stream).content != _LEGACY_MAGIC:
-        raise DataError('is neither a safetensors file nor written by torch.save')
-    protocol, system = read_pickle(stream).content, read_pickle(stream).content
-    if protocol != _LEGACY_PROTOCOL or not isinstance(system, dict) or system.get('little_endian') is not True:
-        raise DataError(f'found another form of torch.save, expected protocol {_LEGACY_PROTOCOL}, little-endian')
-    main = read_pickle(stream)
-    keys = read_pickle(stream).content
-    if not isinstance(keys, list) or not all(isinstance(k, str) for k in keys) or set(keys) != set(main.storages):
-        raise DataError('found a list of storages that differs from those in use')
-    storages = {key: _read_legacy_storage(stream, main.storages[key]) for key in keys}
-    return _assemble(main.content, lambda key, _: storages[key])
-
-
-def _read_legacy_storage(stream: IO[bytes], record: StorageRecord) -> bytes:
-    (numel,) = struct.unpack('<q', stream.read(8))
-    if numel != record.numel:
-        raise DataError(f'storage {record.key[:100]!r}: found {numel} elements, expected {record.numel}')
-    return stream.read(_storage_bytes(record))
-
-
-def _storage_bytes(record: StorageRecord) -> int:
-    if record.kind not in _DTYPES:
-        raise DataError(f'found a {record.kind[:100]}, expected one of {", ".join(_DTYPES)}')
-    size = record.numel * _DTYPES[record.kind].itemsize
-    if size > MAX_BYTES:
-        raise DataError(f'found a tensor storage of {size} bytes, expected at most {MAX_BYTES}')
-    return size
-
-
-def _assemble(content: Any, read_storage: Callable[[str, int], bytes]) -> TorchFile:
+def _check_pickle(stream: IO[bytes]) -> None:
     """
-    Find the state_dict in the content of a file, and turn its records into tensors.
+    Refuse names that weights and settings do not have, and small pickles that become large data.
+    """
+    before, reused = '', 0
+    harmless: dict[int, bool] = {}  # by the number under which something is kept for another use
+    argument: Any
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
+        if opcode.name == 'PROTO' and argument > 3:
+            raise DataError(f'pickle: found protocol {argument}, expected 2 (the default of torch.save) or 3')
+        if opcode.name == 'GLOBAL' and argument not in _NAMES:
+            found = argument.replace(' ', '.')[:100]
+            raise DataError(f'pickle: found {found}, expected tensors and settings only')
+        if opcode.name in {'BINPUT', 'LONG_BINPUT'}:
+            harmless[argument] = before in _HARMLESS
+        elif opcode.name in {'BINGET', 'LONG_BINGET'}:
+            reused += not harmless.get(argument, False)
+        if count > _MAX_OPCODES or reused > _MAX_REUSED:
+            raise DataError('pickle: repeats more than a file of weights could need')
+        before = opcode.name
+
+
+def _weights(content: Any) -> TorchFile:
+    """
+    Find the state_dict in the content of a file, and copy its tensors.
     """
     config: Mapping[str, Any] = {}
-    records = content
+    tensors = content
     if isinstance(content, dict) and 'state_dict' in content:
-        records, config = content['state_dict'], content.get('config') or {}
-    if not isinstance(records, dict) or not 0 < len(records) <= _MAX_TENSORS:
+        tensors, config = content['state_dict'], content.get('config') or {}
+    if not isinstance(tensors, dict) or not 0 < len(tensors) <= _MAX_TENSORS:
         raise DataError("found no weights, expected a state_dict, or a dict with 'state_dict' and 'config'")
-    storages: dict[str, Tensor] = {}
-    state, total = {}, 0
-    for name, record in records.items():
-        if not isinstance(name, str) or not isinstance(record, TensorRecord):
+    total = 0
+    for name, tensor in tensors.items():
+        if not isinstance(name, str) or not isinstance(tensor, Tensor):
             raise DataError(f'state_dict: found {str(name)[:100]!r} which is no tensor, expected names and tensors')
-        storage = record.storage
-        if storage.key not in storages:
-            total += _storage_bytes(storage)
-            if total > MAX_BYTES:
-                raise DataError(f'found more than {MAX_BYTES} bytes of weights')
-            storages[storage.key] = _tensor_from(storage, read_storage(storage.key, _storage_bytes(storage)))
-        state[name] = _view(name, storages[storage.key], record)
+        # A view larger than its storage repeats numbers: no weights, but a way to fill the memory from a small file.
+        total += tensor.nbytes
+        if tensor.nbytes > tensor.untyped_storage().nbytes() or total > MAX_BYTES:
+            raise DataError(f'{name[:100]}: found a tensor of {tensor.nbytes} bytes, more than are in the file')
+    state = {name: tensor.detach().clone() for name, tensor in tensors.items()}
     return TorchFile(state, config if isinstance(config, dict) else {})
-
-
-def _tensor_from(record: StorageRecord, data: bytes) -> Tensor:
-    if len(data) != _storage_bytes(record):
-        raise DataError(f'is cut short: found {len(data)} bytes of a storage, expected {_storage_bytes(record)}')
-    if not data:
-        return torch.empty(0, dtype=_DTYPES[record.kind])
-    return torch.frombuffer(bytearray(data), dtype=_DTYPES[record.kind])
-
-
-def _view(name: str, storage: Tensor, record: TensorRecord) -> Tensor:
-    if len(record.size) != len(record.stride) or len(record.size) > _MAX_AXES:
-        raise DataError(f'{name[:100]}: found {len(record.size)} axes and {len(record.stride)} strides')
-    count = math.prod(record.size)
-    if count == 0:
-        return storage.new_empty(record.size)
-    last = record.offset + sum((s - 1) * d for s, d in zip(record.size, record.stride, strict=True))
-    # A view larger than its storage repeats numbers: no weights, but a way to fill the memory from a small file.
-    if count > storage.numel() or last >= storage.numel():
-        raise DataError(f'{name[:100]}: found a view outside of its storage')
-    return storage.as_strided(record.size, record.stride, record.offset).clone()
