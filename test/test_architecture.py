@@ -57,6 +57,7 @@ LIBRARIES = {
     'tensorrt': ('inference/tensorrt_backend.py',),
     'rosbags': ('recordings/bags.py',),
     'evo': ('metrics/trajectory.py',),
+    'jinja2': ('evaluation/html_page.py',),
     'matplotlib': ('drawing/figure.py',),
     'tqdm': ('cli/',),
 }

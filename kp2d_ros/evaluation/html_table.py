@@ -1,15 +1,14 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-Tables of words and numbers as HTML, with the best numbers marked.
+Tables of words and numbers: how each cell reads, and which numbers are the best ones.
 """
 
 from __future__ import annotations
 
-import html
 import math
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from itertools import groupby
 
@@ -19,7 +18,6 @@ Cell = str | float | None
 
 UNKNOWN = '–'  # what a cell without a number shows
 _DIGITS = 3
-_HEADER = -1  # the row of the headers
 
 
 class Better(Enum):
@@ -31,63 +29,96 @@ class Better(Enum):
     LOW = 'low'
 
 
-def escape(text: str) -> str:
+@dataclass(frozen=True, slots=True)
+class CellLayout:
     """
-    Text as HTML; control characters and halves of surrogate pairs, which UTF-8 cannot hold, become visible marks.
+    A cell as it is shown: its text, and its classes ``number`` and ``best``.
     """
-    clean = ''.join(c if c in '\n\t' or c.isprintable() or c.isspace() else '\ufffd' for c in text)
-    return html.escape(clean, quote=True)
+
+    text: str
+    classes: tuple[str, ...]
 
 
-def table_markup(
-    headers: Sequence[str],
-    rows: Sequence[Sequence[Cell]],
-    *,
-    best: Mapping[str, Better],
-    digits: int | Mapping[str, int],
-    within: str | None,
-    caption: str,
-) -> str:
+@dataclass(frozen=True, slots=True)
+class RowLayout:
     """
-    The table of :meth:`kp2d_ros.evaluation.html_page.Page.table`, which says what the arguments mean.
+    The cells of a row, and whether it begins another group than the first.
+    """
+
+    cells: tuple[CellLayout, ...]
+    begins_group: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TableLayout:
+    """
+    A table as it is shown.
+    """
+
+    head: tuple[CellLayout, ...]
+    rows: tuple[RowLayout, ...]
+    caption: str
+
+
+@dataclass(frozen=True, slots=True)
+class TableStyle:
+    """
+    How the numbers of a table read; what the fields mean says :meth:`kp2d_ros.evaluation.html_page.Page.table`.
+    """
+
+    best: Mapping[str, Better]
+    digits: int | Mapping[str, int]
+    within: str | None
+
+    def digits_of(self, header: str) -> int:
+        """
+        Decimals of the floats of a column.
+        """
+        return self.digits if isinstance(self.digits, int) else self.digits.get(header, _DIGITS)
+
+
+def lay_out(headers: Sequence[str], rows: Sequence[Sequence[Cell]], style: TableStyle, caption: str) -> TableLayout:
+    """
+    A table as it is shown.
 
     :raises ShapeError: if a row is not as long as the headers, or a header that is named is not there.
     """
-    _check(headers, rows, [*best, *(digits if isinstance(digits, Mapping) else ()), *([within] if within else [])])
-    places = [digits if isinstance(digits, int) else digits.get(header, _DIGITS) for header in headers]
-    texts = [[_cell_text(cell, place) for cell, place in zip(row, places, strict=True)] for row in rows]
-    groups = _groups([row[headers.index(within)] for row in texts] if within else [''] * len(rows))
-    classes: dict[tuple[int, int], list[str]] = defaultdict(list)
-    for column, header in enumerate(headers):
+    _check(headers, rows, style)
+    texts = [
+        [_cell_text(cell, style.digits_of(header)) for cell, header in zip(row, headers, strict=True)] for row in rows
+    ]
+    keys = [row[headers.index(style.within)] if style.within else '' for row in texts]
+    groups = [[row for row, _ in run] for _, run in groupby(enumerate(keys), key=lambda item: item[1])]
+    best: set[tuple[int, int]] = set()
+    for header, better in style.best.items():
+        column = headers.index(header)
         cells, words = [row[column] for row in rows], [row[column] for row in texts]
-        for row_number in _numeric_rows(cells):
-            classes[row_number, column].append('number')
-        for group in groups if header in best else ():
-            for row_number in _best_rows(group, cells, words, best[header]):
-                classes[row_number, column].append('best')
-    head = ''.join(_element('th', header, classes[_HEADER, column]) for column, header in enumerate(headers))
+        best |= {(row, column) for group in groups for row in _best_rows(group, cells, words, better)}
+    numeric = [not any(isinstance(row[column], str) for row in rows) for column in range(len(headers))]
+
+    def layout(text: str, row: int, column: int) -> CellLayout:
+        marks = {'number': numeric[column], 'best': (row, column) in best}
+        return CellLayout(text, tuple(name for name, holds in marks.items() if holds))
+
     firsts = {group[0] for group in groups[1:]}
-    body = []
-    for row_number, words in enumerate(texts):
-        line = ''.join(_element('td', text, classes[row_number, column]) for column, text in enumerate(words))
-        body.append(f'<tr class="first">{line}</tr>' if row_number in firsts else f'<tr>{line}</tr>')
-    title = _element('caption', caption, []) if caption else ''
-    lines = '\n'.join(body)
-    return f'<div class="scroll"><table>{title}<thead><tr>{head}</tr></thead>\n<tbody>{lines}</tbody></table></div>'
+    return TableLayout(
+        tuple(layout(header, -1, column) for column, header in enumerate(headers)),
+        tuple(
+            RowLayout(tuple(layout(text, row, column) for column, text in enumerate(words)), row in firsts)
+            for row, words in enumerate(texts)
+        ),
+        caption,
+    )
 
 
-def _check(headers: Sequence[str], rows: Sequence[Sequence[Cell]], named: Sequence[str]) -> None:
-    strangers = [name for name in named if name not in headers]
+def _check(headers: Sequence[str], rows: Sequence[Sequence[Cell]], style: TableStyle) -> None:
+    named = [*style.best, *(style.digits if isinstance(style.digits, Mapping) else ())]
+    strangers = [name for name in (*named, *([style.within] if style.within else [])) if name not in headers]
     if strangers:
         raise ShapeError(f'table: found no column {", ".join(strangers)}, expected one of {", ".join(headers)}')
     for row in rows:
         if len(row) != len(headers):
             raise ShapeError(f'table: found a row of {len(row)} cells, expected {len(headers)}: {row}')
-
-
-def _element(tag: str, text: str, classes: Sequence[str]) -> str:
-    names = f' class="{" ".join(classes)}"' if classes else ''
-    return f'<{tag}{names}>{escape(text)}</{tag}>'
 
 
 def _cell_text(cell: Cell, digits: int) -> str:
@@ -96,20 +127,6 @@ def _cell_text(cell: Cell, digits: int) -> str:
     if isinstance(cell, float):
         return f'{cell:.{digits}f}'
     return str(cell)
-
-
-def _groups(keys: Sequence[str]) -> list[list[int]]:
-    """
-    The rows in runs of equal keys.
-    """
-    return [[row for row, _ in run] for _, run in groupby(enumerate(keys), key=lambda item: item[1])]
-
-
-def _numeric_rows(cells: Sequence[Cell]) -> range:
-    """
-    All rows and the header of a column of numbers; none of a column with words.
-    """
-    return range(0) if any(isinstance(cell, str) for cell in cells) else range(_HEADER, len(cells))
 
 
 def _best_rows(group: Sequence[int], cells: Sequence[Cell], texts: Sequence[str], better: Better) -> list[int]:
