@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from kp2d_ros.core.errors import ShapeError
 from kp2d_ros.networks.cost import count_parameters
@@ -38,6 +39,17 @@ def test_a_pair_sees_the_other_pairs():
     changed[0, 7] += 1
     difference = (network(pairs) - network(changed)).abs()[0]
     assert (difference > 0).all()
+
+
+def test_the_first_norm_follows_a_batch_by_nine_tenths_and_the_others_by_one() -> None:
+    torch.manual_seed(0)
+    network = InlierNet(InlierConfig(channels=8, blocks=2)).train()
+    pairs = torch.rand(3, 30, 5)
+    network(pairs)
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm1d)]
+    mean = network.first(pairs.transpose(1, 2)).mean(dim=(0, 2))
+    assert torch.allclose(norms[0].running_mean, 0.9 * mean, atol=1e-5)
+    assert [norm.momentum for norm in norms] == [0.9, 0.1, 0.1, 0.1, 0.1]
 
 
 def test_log_weights_sum_to_one():

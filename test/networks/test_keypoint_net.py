@@ -11,6 +11,7 @@ from kp2d_ros.core.errors import ShapeError
 from kp2d_ros.networks import cells
 from kp2d_ros.networks.build import build_network
 from kp2d_ros.networks.config import NetworkConfig, network_config
+from kp2d_ros.networks.network import dropout
 
 TINY = NetworkConfig(
     channels=(4, 6, 8, 10), head_channels=12, upsample_channels=5, tail_channels=7, descriptor_dim=9, with_drop=False
@@ -184,6 +185,39 @@ def test_dropout_acts_in_training_only():
     assert not torch.equal(network(image).descriptors, network(image).descriptors)
     network.eval()
     assert torch.equal(network(image).descriptors, network(image).descriptors)
+
+
+def test_dropout_takes_a_fifth_of_the_channels() -> None:
+    kept = dropout(NetworkConfig()).train()(torch.ones(1, 40_000, 1, 1)).flatten()
+    assert (kept == 0).float().mean().item() == pytest.approx(0.2, abs=0.01)
+    assert kept.max().item() == pytest.approx(1 / 0.8)
+
+
+class Silenced(nn.Module):
+    """
+    Stands in for dropout: one of its calls loses every channel.
+    """
+
+    def __init__(self, call: int) -> None:
+        super().__init__()
+        self.call, self.channels = call, list[int]()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.channels.append(x.shape[1])
+        return x * 0 if len(self.channels) - 1 == self.call else x
+
+
+@pytest.mark.parametrize('config', VARIANTS.values(), ids=VARIANTS)
+@torch.no_grad()
+def test_dropout_follows_every_stage_and_the_first_layer_of_every_head(config: NetworkConfig) -> None:
+    network = random_network(config)
+    image = torch.rand(1, config.image_channels, 32, 32)
+    plain = network(image)
+    for call, lost in enumerate([{0, 1, 2}] * 4 + [{0}, {1}, {2}]):  # of score, location and descriptors
+        network.dropout = Silenced(call)
+        found = network(image)
+        assert {i for i in range(3) if not torch.equal(found[i], plain[i])} == lost
+        assert network.dropout.channels == [*config.channels, *[config.head_channels] * 3]
 
 
 @torch.no_grad()

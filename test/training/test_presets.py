@@ -62,6 +62,24 @@ def test_presets_are_the_files_that_ship():
     assert sorted(PRESETS) == sorted(path.stem for path in (ROOT / 'config' / 'training').glob('*.yaml'))
 
 
+@pytest.mark.parametrize(
+    ('preset', 'weights'),
+    [
+        ('v0', (2.0, 0.0)),
+        ('v1', (2.0, 0.0)),
+        ('v2', (2.0, 0.0)),
+        ('v3', (None, 1.0)),
+        ('v4', (2.0, 1.0)),
+        ('resnet18', (2.0, 0.0)),
+    ],
+)
+def test_presets_have_the_descriptor_and_inlier_losses_of_the_public_recipes(
+    preset: str, weights: tuple[float | None, float]
+) -> None:
+    loss = load_train_config(preset, {}).loss
+    assert (None if loss.descriptor.type == 'none' else loss.descriptor.weight, loss.inlier.weight) == weights
+
+
 @pytest.mark.parametrize('preset', PRESETS)
 def test_preset_trains_every_parameter_to_a_falling_loss(preset, pair_maker, tmp_path):
     config = narrow_config(preset)
