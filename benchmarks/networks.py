@@ -23,11 +23,9 @@ import torch
 
 from kp2d_ros.inference.export import export_onnx
 from kp2d_ros.networks import cells
-from kp2d_ros.networks.build import build_network
+from kp2d_ros.networks.build import build_network, count_macs, count_parameters, fold_batch_norms
 from kp2d_ros.networks.checkpoint import checkpoint_from_network
 from kp2d_ros.networks.config import PRESETS, network_config
-from kp2d_ros.networks.cost import count_macs, count_parameters
-from kp2d_ros.networks.folding import fold_batch_norms
 from kp2d_ros.networks.network import KeypointNetwork
 
 Timers = dict[str, Callable[[], object]]

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from kp2d_ros.core.settings import nest
 from kp2d_ros.networks.config import NetworkConfig
-from kp2d_ros.networks.maps import KeypointMaps
+from kp2d_ros.networks.network import KeypointMaps
 from kp2d_ros.pairs.homography import HOMOGRAPHY_NORMALS, HOMOGRAPHY_UNIFORMS, HomographyConfig, sample_homographies
 from kp2d_ros.pairs.pair_maker import PairBatch
 from kp2d_ros.training.config import DescriptorLossConfig

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from kp2d_ros.inference.export import export_onnx
 from kp2d_ros.networks.checkpoint import checkpoint_from_network, load_network, save_checkpoint
-from kp2d_ros.networks.inlier_checkpoint import load_inlier_net, save_inlier_net
+from kp2d_ros.networks.inlier_net import load_inlier_net, save_inlier_net
 
 MODELS = Path(__file__).absolute().parents[1] / 'kp2d_ros' / 'models'
 

@@ -26,8 +26,8 @@ from kp2d_ros.core.records import Float32Array, ImageArray
 from kp2d_ros.inference.onnx_backend import OnnxBackend, OnnxOptions
 from kp2d_ros.inference.onnx_metadata import INPUT, METADATA_KEY, OUTPUTS, OnnxMetadata, format_metadata
 from kp2d_ros.inference.torch_backend import TorchBackend, TorchOptions
+from kp2d_ros.networks.build import fold_batch_norms
 from kp2d_ros.networks.checkpoint import Checkpoint, network_from_checkpoint
-from kp2d_ros.networks.folding import fold_batch_norms
 from kp2d_ros.networks.network import KeypointNetwork
 
 OPSET = 18

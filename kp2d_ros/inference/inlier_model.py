@@ -17,7 +17,7 @@ from torch import Tensor
 from kp2d_ros.core.errors import BackendError, ConfigError, DataError, ShapeError
 from kp2d_ros.core.records import Float32Array, Keypoints, Matches
 from kp2d_ros.inference.torch_backend import find_device
-from kp2d_ros.networks.inlier_checkpoint import InlierCheckpoint, load_inlier_net
+from kp2d_ros.networks.inlier_net import InlierCheckpoint, load_inlier_net
 
 _LOGGER = logging.getLogger(__name__)
 _SUFFIX = '_inlier.safetensors'

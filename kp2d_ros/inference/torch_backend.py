@@ -16,10 +16,9 @@ from kp2d_ros.core.checks import check_shape
 from kp2d_ros.core.errors import BackendError
 from kp2d_ros.core.records import Float32Array, ImageArray
 from kp2d_ros.inference.backend import BackendInfo, check_network_image
+from kp2d_ros.networks.build import fold_batch_norms
 from kp2d_ros.networks.checkpoint import Checkpoint, network_from_checkpoint
-from kp2d_ros.networks.folding import fold_batch_norms
-from kp2d_ros.networks.maps import KeypointFeatures
-from kp2d_ros.networks.network import KeypointNetwork
+from kp2d_ros.networks.network import KeypointFeatures, KeypointNetwork
 
 _DTYPES = {'fp32': torch.float32, 'fp16': torch.float16, 'bf16': torch.bfloat16}
 

@@ -98,14 +98,6 @@ def pixels_from_normalised(xy: Tensor, width: int, height: int) -> Tensor:
     return (xy + 1) * xy.new_tensor([(width - 1) / 2, (height - 1) / 2])
 
 
-def inside_image(xy: Tensor, width: int, height: int) -> Tensor:
-    """
-    (...) whether pixels (..., 2) lie strictly between the first and the last pixel centre; False for NaN.
-    """
-    x, y = xy.unbind(dim=-1)
-    return (x > 0) & (x < width - 1) & (y > 0) & (y < height - 1)
-
-
 def sample_map(values: Tensor, xy: Tensor, width: int, height: int) -> Tensor:
     """
     Bilinear values (B, N, C) of a map (B, C, H, W) at pixels (B, N, 2) of the image that the map spans.

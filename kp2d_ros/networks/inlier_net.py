@@ -1,19 +1,26 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-IO-Net: which of a set of point pairs are inliers (KP2D, section 3.3).
+IO-Net: which of a set of point pairs are inliers (KP2D, section 3.3); and its files, safetensors with its form.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kp2d_ros.core.errors import ShapeError
-from kp2d_ros.core.settings import setting, validate
+from kp2d_ros.core.errors import BackendError, ConfigError, DataError, ShapeError
+from kp2d_ros.core.settings import build, setting, validate
+from kp2d_ros.networks.tensor_file import TensorFile, read_tensor_file, write_tensor_file
 
+OUTPUTS = ('sign', 'negative_sign', 'logit', 'log_weight')
+_KIND = 'inlier_net'
 _EPS = 1e-5
 
 
@@ -88,3 +95,57 @@ class InlierNet(nn.Module):
         x = F.relu(self.first_norm(self.first(pairs.transpose(1, 2))))
         result: Tensor = self.last(self.blocks(x))[:, 0]
         return F.logsigmoid(result).log_softmax(dim=-1) if self.config.log_weights else result
+
+
+class InlierCheckpoint(NamedTuple):
+    """
+    An IO-Net and how it is to be used.
+
+    :ivar network: in evaluation mode.
+    :ivar model_id: the keypoint network that it was trained with; its descriptor distances mean nothing to another.
+    :ivar output: what an output says of a pair: ``sign``: regressed to +1 for inliers and -1 for outliers;
+        ``negative_sign``: the other way round; ``logit``: of the probability; ``log_weight``: logarithm of a weight.
+    """
+
+    network: InlierNet
+    model_id: str
+    output: str
+
+
+def save_inlier_net(path: Path, network: InlierNet, model_id: str, output: str = 'sign') -> None:
+    """
+    Write an IO-Net, in one piece or not at all; the arguments are those of :class:`InlierCheckpoint`.
+
+    :raises DataError: if the folder cannot be written to.
+    """
+    document = {
+        'kind': _KIND,
+        'config': dataclasses.asdict(network.config),
+        'model_id': model_id,
+        'output': output,
+    }
+    write_tensor_file(path, TensorFile(dict(network.state_dict()), document))
+
+
+def load_inlier_net(path: Path, device: torch.device | str = 'cpu') -> InlierCheckpoint:
+    """
+    The IO-Net of a file, on a device.
+
+    :raises DataError: if the file cannot be read as such.
+    :raises BackendError: if the weights do not fit its form.
+    """
+    file = read_tensor_file(path)
+    if file.document.get('kind') != _KIND:
+        raise DataError(f'{path}: found a file of kind {file.document.get("kind")!r}, expected {_KIND!r}')
+    try:
+        network = InlierNet(build(InlierConfig, file.document.get('config', {})))
+        network.load_state_dict(file.tensors)
+    except ConfigError as error:
+        raise DataError(f'{path}: {error}') from error
+    except RuntimeError as error:
+        raise BackendError(f'{path}: the weights do not fit the network: {error}') from error
+    # Files of the first version do not name the output.
+    output = file.document.get('output', 'log_weight' if network.config.log_weights else 'sign')
+    if output not in OUTPUTS:
+        raise DataError(f'{path}: found an output of kind {output!r}, expected one of {", ".join(OUTPUTS)}')
+    return InlierCheckpoint(network.to(device).eval(), str(file.document.get('model_id', '')), output)

@@ -14,11 +14,39 @@ from torch import Tensor, nn
 from kp2d_ros.core.errors import ShapeError
 from kp2d_ros.networks import cells
 from kp2d_ros.networks.config import NetworkConfig
-from kp2d_ros.networks.maps import KeypointFeatures, KeypointMaps
 
 LEAKY_SLOPE = 0.01
 DROP_RATE = 0.2
 _DENSE_SHARE = 4  # measured: with fewer points than a quarter of the map, the last layer costs less at the points
+
+
+class KeypointMaps(NamedTuple):
+    """
+    The outputs of a keypoint network, with the same meaning in training and evaluation mode.
+
+    :param score: (B, 1, Hc, Wc) in [0, 1], one per cell; the outermost ring of cells is 0. At least float32.
+    :param xy: (B, 2, Hc, Wc) pixels of the image, x first, inside the image. At least float32.
+    :param descriptors: (B, D, Hd, Wd) in the network's own type, not normalised; sample them with
+        :func:`kp2d_ros.networks.cells.sample_descriptors`.
+    """
+
+    score: Tensor
+    xy: Tensor
+    descriptors: Tensor
+
+
+class KeypointFeatures(NamedTuple):
+    """
+    Like :class:`KeypointMaps`, but before the last descriptor layer.
+
+    That layer is linear, so it can be left to the few points that are kept (``KeypointNetwork.describe``).
+
+    :param penultimate: the (B, C, H, W) input of the last descriptor layer.
+    """
+
+    score: Tensor
+    xy: Tensor
+    penultimate: Tensor
 
 
 class Heads(NamedTuple):

@@ -7,7 +7,6 @@ Safetensors files with one JSON document beside the tensors, written in one piec
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import safetensors.torch
 from torch import Tensor
 
 from kp2d_ros.core.errors import DataError
+from kp2d_ros.core.files import write_bytes
 
 _DOCUMENT = 'kp2d_ros'
 _MAX_BYTES = 2**29
@@ -38,19 +38,14 @@ def write_tensor_file(path: Path, file: TensorFile) -> None:
     """
     Write a file that either is there completely or not at all, even if the process is killed meanwhile.
 
-    :raises DataError: if the folder cannot be written to, or the document is not JSON.
+    :raises DataError: if it cannot be written, or the document is not JSON.
     """
-    part = path.with_name(f'.{path.name}.part')
     try:
         metadata = {_DOCUMENT: json.dumps(file.document, sort_keys=True, allow_nan=False)}
-        data = safetensors.torch.save({k: v.detach().cpu().contiguous() for k, v in file.tensors.items()}, metadata)
-        with part.open('wb') as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(path)
-    except (OSError, TypeError, ValueError) as error:
-        raise DataError(f'{path}: cannot be written: {error}') from error
+    except (TypeError, ValueError) as error:
+        raise DataError(f'{path}: the description of the weights is not JSON: {error}') from error
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in file.tensors.items()}
+    write_bytes(path, safetensors.torch.save(tensors, metadata))
 
 
 def read_tensor_file(path: Path) -> TensorFile:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from kp2d_ros.networks.cells import border_mask, normalise_xy, pixels_from_normalised, points_from_map
-from kp2d_ros.networks.maps import KeypointMaps
+from kp2d_ros.networks.network import KeypointMaps
 from kp2d_ros.training.reductions import safe_norm
 
 _FAR = 1e3  # normalised: nothing is near it

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from kp2d_ros.networks.cells import normalise_xy, points_from_map, sample_descriptors, sample_map
 from kp2d_ros.networks.inlier_net import InlierNet
-from kp2d_ros.networks.maps import KeypointMaps
-from kp2d_ros.networks.network import KeypointNetwork
+from kp2d_ros.networks.network import KeypointMaps, KeypointNetwork
 from kp2d_ros.pairs.pair_maker import PairBatch
 from kp2d_ros.training.config import LossConfig
 from kp2d_ros.training.correspondence import CellPoints, Correspondence, cell_points, correspond

@@ -14,8 +14,7 @@ from torch import Tensor
 
 from kp2d_ros.core.records import Float32Array, Float64Array, ImageArray, Keypoints
 from kp2d_ros.networks.cells import points_from_map, sample_descriptors
-from kp2d_ros.networks.maps import KeypointMaps
-from kp2d_ros.networks.network import KeypointNetwork
+from kp2d_ros.networks.network import KeypointMaps, KeypointNetwork
 
 
 def network_input(images: Tensor, *, use_color: bool) -> Tensor:

@@ -19,8 +19,7 @@ from kp2d_ros.core.errors import ConfigError, DataError
 from kp2d_ros.networks.build import build_network
 from kp2d_ros.networks.checkpoint import checkpoint_from_network, load_encoder, load_network, save_checkpoint
 from kp2d_ros.networks.config import NetworkConfig
-from kp2d_ros.networks.inlier_checkpoint import save_inlier_net
-from kp2d_ros.networks.inlier_net import InlierConfig, InlierNet
+from kp2d_ros.networks.inlier_net import InlierConfig, InlierNet, save_inlier_net
 from kp2d_ros.networks.network import KeypointNetwork
 from kp2d_ros.networks.widening import can_widen, widen
 from kp2d_ros.pairs.loading import Rank, count_batches, epoch_order, pair_batches

@@ -18,8 +18,11 @@ pytest.importorskip('matplotlib')
 from kp2d_ros.networks.build import build_network  # noqa: E402
 from kp2d_ros.networks.checkpoint import checkpoint_from_network, save_checkpoint  # noqa: E402
 from kp2d_ros.networks.config import NetworkConfig  # noqa: E402
-from kp2d_ros.networks.inlier_checkpoint import save_inlier_net  # noqa: E402
-from kp2d_ros.networks.inlier_net import InlierConfig, InlierNet  # noqa: E402
+from kp2d_ros.networks.inlier_net import (  # noqa: E402
+    InlierConfig,
+    InlierNet,
+    save_inlier_net,
+)
 
 TINY = NetworkConfig(
     channels=(4, 4, 8, 8), head_channels=8, upsample_channels=4, tail_channels=8, descriptor_dim=16, input_scale=4.0

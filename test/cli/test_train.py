@@ -27,7 +27,7 @@ from kp2d_ros.core.settings import flatten
 from kp2d_ros.inference.extractor import ExtractorConfig
 from kp2d_ros.inference.pipeline import build_extractor
 from kp2d_ros.networks.checkpoint import load_network
-from kp2d_ros.networks.inlier_checkpoint import load_inlier_net
+from kp2d_ros.networks.inlier_net import load_inlier_net
 from kp2d_ros.networks.tensor_file import read_tensor_file
 from kp2d_ros.training.run_config import PRESETS, TrainConfig
 

@@ -18,8 +18,7 @@ torch = pytest.importorskip('torch')
 
 from kp2d_ros.inference.inlier_model import InlierModel, find_inlier_model, load_inlier_model, pair_features  # noqa: E402
 from kp2d_ros.networks.cells import normalise_xy  # noqa: E402
-from kp2d_ros.networks.inlier_checkpoint import InlierCheckpoint, save_inlier_net  # noqa: E402
-from kp2d_ros.networks.inlier_net import InlierConfig, InlierNet  # noqa: E402
+from kp2d_ros.networks.inlier_net import InlierCheckpoint, InlierConfig, InlierNet, save_inlier_net  # noqa: E402  # noqa: E402
 
 SIZE = (48, 64)
 

@@ -16,7 +16,7 @@ from kp2d_ros.inference.extractor import ExtractorConfig
 from kp2d_ros.inference.pipeline import build_backend, build_extractor, find_model
 from kp2d_ros.inference.weights import untrained_checkpoint
 from kp2d_ros.networks.checkpoint import load_checkpoint, save_checkpoint
-from kp2d_ros.networks.inlier_checkpoint import load_inlier_net
+from kp2d_ros.networks.inlier_net import load_inlier_net
 from kp2d_ros.odometry.matching import MatchingConfig, match
 
 

@@ -79,11 +79,6 @@ def test_normalised_coordinates_span_the_pixel_centres():
     assert torch.allclose(there_and_back, xy + 0.3, atol=1e-4)
 
 
-def test_inside_image_is_strict_and_refuses_nan():
-    xy = torch.tensor([[0.0, 5.0], [0.1, 5.0], [9.0, 5.0], [8.9, 6.9], [5.0, 7.0], [torch.nan, 5.0]])
-    assert cells.inside_image(xy, 10, 8).tolist() == [False, True, False, True, False, False]
-
-
 def test_points_from_map_are_in_raster_order():
     values = torch.arange(12.0).reshape(1, 2, 2, 3)
     assert cells.points_from_map(values)[0].tolist() == [[i, i + 6] for i in range(6)]

@@ -271,12 +271,13 @@ def test_a_failed_save_leaves_the_old_file(network, tmp_path):
     checkpoint = checkpoint_from_network(network, 'tiny', is_trained=False)
     save_checkpoint(path, checkpoint)
     before = path.read_bytes()
-    with pytest.raises(DataError, match='cannot be written'):
+    with pytest.raises(DataError, match='description of the weights is not JSON'):
         broken = checkpoint_from_network(network, 'tiny', is_trained=True, metadata={'not JSON': object()})
         save_checkpoint(path, broken)
     assert path.read_bytes() == before
     with pytest.raises(DataError, match='cannot be written'):
-        save_checkpoint(tmp_path / 'missing' / 'a.safetensors', checkpoint)
+        save_checkpoint(path / 'a.safetensors', checkpoint)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_device_that_is_not_there_is_refused(network):

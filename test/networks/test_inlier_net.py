@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from kp2d_ros.core.errors import ShapeError
-from kp2d_ros.networks.cost import count_parameters
+from kp2d_ros.networks.build import count_parameters
 from kp2d_ros.networks.inlier_net import InlierConfig, InlierNet, context_norm
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from kp2d_ros.networks.config import NetworkConfig
-from kp2d_ros.networks.maps import KeypointMaps
+from kp2d_ros.networks.network import KeypointMaps
 from kp2d_ros.pairs.pair_maker import PairBatch
 from kp2d_ros.training.config import LossConfig
 from kp2d_ros.training.objective import Losses, Objective

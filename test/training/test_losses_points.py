@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from kp2d_ros.core.settings import build
-from kp2d_ros.networks.maps import KeypointMaps
+from kp2d_ros.networks.network import KeypointMaps
 from kp2d_ros.training.config import PAPER_LOSSES, LossConfig, ScoreLossConfig
 from kp2d_ros.training.correspondence import CellPoints, Correspondence, cell_points, correspond
 from kp2d_ros.training.losses.location import location_loss

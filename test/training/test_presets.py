@@ -15,7 +15,7 @@ import torch
 from kp2d_ros.core.errors import ConfigError
 from kp2d_ros.core.settings import build, flatten, format_yaml, load_yaml, merge
 from kp2d_ros.metrics.keypoint_scores import score_keypoints
-from kp2d_ros.networks.inlier_checkpoint import load_inlier_net
+from kp2d_ros.networks.inlier_net import load_inlier_net
 from kp2d_ros.training.distributed import Process
 from kp2d_ros.training.loop import Desk, Hooks, train
 from kp2d_ros.training.prediction import pixel_homography, predict

@@ -83,7 +83,7 @@ def inlier_pairs(source: PointSet, target: PointSet, config: InlierLossConfig) -
 def output_kind(config: InlierLossConfig) -> str:
     """
     What the output of an IO-Net means after training with this loss: one of
-    :data:`kp2d_ros.networks.inlier_checkpoint.OUTPUTS`.
+    :data:`kp2d_ros.networks.inlier_net.OUTPUTS`.
     """
     if config.type == 'regression':
         return 'sign' if config.inlier_target_positive else 'negative_sign'
