@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     from kp2d_ros.evaluation.odometry.recording import read_recording
     from kp2d_ros.evaluation.odometry.report import RunInfo, format_summary, make_report, write_report
     from kp2d_ros.evaluation.odometry.run_picture import draw_run
-    from kp2d_ros.recordings.bags import BagConfig, write_bag
+    from kp2d_ros.recordings.bag_writer import write_bag
     from kp2d_ros.simulation.scene import SceneConfig, SimulatedSequence
 
     files = _Files(args.out)
@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
     begin = perf_counter()
     print(f'1/3 render  {scene.frames} images of {scene.width}x{scene.height}, lens {scene.lens}', flush=True)
     _clear(files)
-    write_bag(files.bag, sequence, BagConfig())
+    write_bag(files.bag, sequence)
     mode = 'live' if args.live else 'replay'
     pace = f'at {args.rate * scene.rate_hz:g} Hz' if args.rate > 0 else 'as fast as it is answered'
     print(f'2/3 play    {pace}, over DDS, frontend in {mode} mode', flush=True)

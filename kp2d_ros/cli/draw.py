@@ -30,7 +30,7 @@ from kp2d_ros.inference.score_map import score_map
 from kp2d_ros.odometry.matching import match
 from kp2d_ros.recordings.image_decoding import read_image
 from kp2d_ros.recordings.image_files import IMAGE_SUFFIXES
-from kp2d_ros.recordings.source_options import add_reading_options, open_source
+from kp2d_ros.recordings.sources import add_reading_options, open_sources
 
 SUMMARY = 'Draw keypoints and scores of an image, matches of a pair, or tracks through a video, a bag or a folder.'
 
@@ -179,7 +179,7 @@ def _draw_frames(method: _Method, args: argparse.Namespace) -> int:
         raise ConfigError(
             f'found --every {args.every}, --max-frames {args.max_frames}, --fps {args.fps:g}; expected positive numbers'
         )
-    sequence = open_source(args)
+    (sequence,) = open_sources([args.source], args)
     sink = open_sink(args.out, args.fps)
     frontend = build_frontend(method.config, method.extractor)
     total = len(sequence) if args.max_frames is None else min(args.max_frames, len(sequence))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from kp2d_ros.cli.command import run_command
 from kp2d_ros.core.errors import ConfigError
-from kp2d_ros.recordings.source_options import add_reading_options, open_source
+from kp2d_ros.recordings.sources import add_reading_options, open_sources
 
 if TYPE_CHECKING:
     from kp2d_ros.core.records import Float64Array
@@ -131,8 +131,8 @@ def _open_subjects(args: argparse.Namespace) -> list[Subject]:
         TruthFile(path, args.ground_truth_times, frame_from_camera) for path in args.ground_truth
     ]
     subjects = []
-    for source, file in zip(args.sources, files or [None] * len(args.sources), strict=True):
-        sequence = open_source(argparse.Namespace(**{**vars(args), 'source': source}))
+    sequences = open_sources(args.sources, args)
+    for source, sequence, file in zip(args.sources, sequences, files or [None] * len(sequences), strict=True):
         subjects.append(make_subject(source, sequence, file, args.max_frames, args.out))
     return name_apart(subjects)
 

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from kp2d_ros.cli.command import run_command
-from kp2d_ros.recordings.source_options import add_source_options, open_source
+from kp2d_ros.recordings.sources import add_source_options, open_sources
 
 SUMMARY = 'Run the frontend offline over a bag or a dataset folder; write trajectory.txt (TUM format) and run.json.'
 
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
 
     overrides = [f'extractor.name={args.extractor}'] if args.extractor else []
     config = load_pipeline_config(args.config, [*overrides, *args.settings])
-    sequence = open_source(args)
+    (sequence,) = open_sources([args.source], args)
     extractor = build_extractor(config.extractor)
     info = RunInfo(
         source=sequence.name,

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.out is None:
         raise ConfigError('--out: found none, expected the folder of the bag to write')
-    from kp2d_ros.recordings.bags import BagConfig, write_bag
+    from kp2d_ros.recordings.bag_writer import BagConfig, write_bag
 
     bag = BagConfig(storage=args.storage, compression=args.compression)
     write_bag(args.out, SimulatedSequence(config), bag)

@@ -23,7 +23,6 @@ from kp2d_ros.core.errors import DataError
 from kp2d_ros.core.records import Frame, ImageArray
 from kp2d_ros.recordings.image_decoding import MAX_PIXELS, decode_compressed
 from kp2d_ros.recordings.image_files import IMAGE_SUFFIXES
-from kp2d_ros.recordings.sequence import BAG_SUFFIXES
 
 _TAR_SUFFIX = '.tar'
 _CHECKED_STARTS = (b'\x89PNG\r\n\x1a\n', b'\xff\xd8')  # PNG and JPEG: size and end are looked at before decoding
@@ -238,13 +237,6 @@ def is_tar(path: Path) -> bool:
     Whether a path is that of a tar file, by its name or what it holds.
     """
     return path.is_file() and (path.suffix.lower() == _TAR_SUFFIX or tarfile.is_tarfile(path))
-
-
-def is_bag(path: Path) -> bool:
-    """
-    Whether a path is a rosbag2 folder, or a bag file of ROS 1 or 2.
-    """
-    return path.suffix.lower() in BAG_SUFFIXES or (path / 'metadata.yaml').is_file()
 
 
 def _looks_like_image(name: str) -> bool:

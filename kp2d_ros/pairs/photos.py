@@ -29,9 +29,9 @@ from kp2d_ros.pairs.photo_sources import (
     PhotoEntry,
     PhotoSource,
     TarSource,
-    is_bag,
     is_tar,
 )
+from kp2d_ros.recordings.sources import find_bag, open_sequence
 
 _NAMED_SKIPS = 5  # skipped images named in a report
 _SCAN_THREADS = 8
@@ -280,17 +280,11 @@ def open_source(path: Path, config: PhotosConfig, fit: FitImage) -> PhotoSource:
     max_file_bytes = int(config.max_file_mb * 1e6)
     if not path.exists():
         raise DataError(f'{path}: does not exist, expected a folder, tar file or bag of images')
-    if is_bag(path):
-        return _open_bag(path, config, fit)
+    if find_bag(path) is not None:
+        frames = open_sequence(path, image_topic=config.bag_topic or None)
+        return FrameSource(path, frames, fit, config.bag_every, int(config.memory_limit_mb * 1e6))
     if path.is_dir():
         return FolderSource(path, config.recursive, max_file_bytes)
     if is_tar(path):
         return TarSource(path, max_file_bytes)
     raise DataError(f'{path}: found a file that is no tar file or bag, expected a folder, tar file or bag of images')
-
-
-def _open_bag(path: Path, config: PhotosConfig, fit: FitImage) -> PhotoSource:
-    from kp2d_ros.recordings.bags import open_bag  # it needs the optional package rosbags
-
-    sequence = open_bag(path, image_topic=config.bag_topic or None)
-    return FrameSource(path, sequence, fit, config.bag_every, int(config.memory_limit_mb * 1e6))

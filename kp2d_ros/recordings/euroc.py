@@ -17,16 +17,14 @@ import numpy.typing as npt
 
 from kp2d_ros.core.cameras import CameraModel, lens_model_from_name
 from kp2d_ros.core.errors import ConfigError, DataError
-from kp2d_ros.core.se3 import invert_transform, rotation_from_quaternion, transform_from
+from kp2d_ros.core.se3 import invert_transform
 from kp2d_ros.core.settings import load_yaml
 from kp2d_ros.core.trajectories import Trajectory
 from kp2d_ros.recordings.camera_yaml import fit_coefficients
 from kp2d_ros.recordings.image_files import ImageFileSequence
-from kp2d_ros.recordings.text_tables import Row, numbers_of, read_rows
+from kp2d_ros.recordings.text_tables import read_euroc_poses, read_rows, stamp_of
 
 _GROUND_TRUTHS = ('state_groundtruth_estimate0', 'mocap0')
-_STAMP_DIGITS = 19  # what 64 bits hold
-_POSE_NUMBERS = 7  # position, quaternion w x y z; velocity and biases may follow
 
 
 def is_euroc(path: Path) -> bool:
@@ -50,7 +48,7 @@ def open_euroc(path: Path, camera: int | None = None) -> ImageFileSequence:
         words = row.words(',')
         if len(words) < 2:
             raise row.error('time in ns, file name')
-        stamps.append(_stamp_of(row, words[0]))
+        stamps.append(stamp_of(row, words[0]))
         images.append(folder / 'data' / words[1])
     sensor = _read_sensor(folder / 'sensor.yaml')
     return ImageFileSequence(
@@ -60,12 +58,6 @@ def open_euroc(path: Path, camera: int | None = None) -> ImageFileSequence:
         camera=_camera_from(folder / 'sensor.yaml', sensor) if sensor else None,
         ground_truth=_read_ground_truth(root, _body_from(folder / 'sensor.yaml', sensor)),
     )
-
-
-def _stamp_of(row: Row, word: str) -> int:
-    if not word.isdecimal() or len(word) > _STAMP_DIGITS:
-        raise row.error(f'a time in ns, up to {_STAMP_DIGITS} digits, first')
-    return int(word)
 
 
 def _read_sensor(path: Path) -> dict[str, Any]:
@@ -119,13 +111,5 @@ def _read_ground_truth(root: Path, body_from_camera: npt.NDArray[np.float64]) ->
         return None
     body_from_marker = _body_from(folder / 'sensor.yaml', _read_sensor(folder / 'sensor.yaml'))
     marker_from_camera = invert_transform(body_from_marker) @ body_from_camera
-    stamps, poses = [], []
-    for row in read_rows(folder / 'data.csv'):
-        words = row.words(',')
-        values = numbers_of(row, words[1 : 1 + _POSE_NUMBERS], _POSE_NUMBERS)
-        stamps.append(_stamp_of(row, words[0]))
-        world_from_marker = transform_from(rotation_from_quaternion(values[[4, 5, 6, 3]]), values[:3])
-        poses.append(world_from_marker @ marker_from_camera)
-    if not poses:
-        raise DataError(f'{folder / "data.csv"}: found no pose, expected time in ns, position, quaternion w x y z')
-    return Trajectory(np.array(stamps, np.int64), np.array(poses))
+    trajectory = read_euroc_poses(folder / 'data.csv')
+    return Trajectory(trajectory.stamps_ns, trajectory.world_from_camera @ marker_from_camera)

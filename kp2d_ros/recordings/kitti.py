@@ -17,7 +17,8 @@ from kp2d_ros.core.cameras import CameraModel, LensModel
 from kp2d_ros.core.errors import DataError
 from kp2d_ros.core.se3 import transform_from
 from kp2d_ros.core.trajectories import Trajectory
-from kp2d_ros.recordings.image_files import ImageFileSequence, image_size, list_images
+from kp2d_ros.recordings.image_decoding import read_image
+from kp2d_ros.recordings.image_files import ImageFileSequence, list_images
 from kp2d_ros.recordings.text_tables import numbers_of, read_poses, read_rows, read_times
 
 _CAMERAS = (0, 2, 1, 3)  # gray left, colour left, gray right, colour right: the first one that is there
@@ -49,11 +50,12 @@ def open_kitti(path: Path, camera: int | None = None) -> ImageFileSequence:
     projection = _read_projection(folder / 'calib.txt', number)
     times = read_times(folder / 'times.txt')
     indices = [_index(image, len(times)) for image in images]
+    height, width = read_image(images[0]).shape[:2]
     return ImageFileSequence(
         name=f'kitti_{folder.name}',
         stamps_ns=tuple(times[index] for index in indices),
         paths=tuple(images),
-        camera=CameraModel(*image_size(images[0]), projection[:, :3].copy(), LensModel.PLUMB_BOB, np.zeros(5)),
+        camera=CameraModel(width, height, projection[:, :3].copy(), LensModel.PLUMB_BOB, np.zeros(5)),
         ground_truth=_read_ground_truth(folder, projection, times, indices),
     )
 

@@ -57,11 +57,18 @@ class VideoSequence:
             raise DataError(f'{self.path}: found no frame that OpenCV can decode')
 
 
+def is_video(path: Path) -> bool:
+    """
+    Whether a path is that of a video, by its name.
+    """
+    return path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES
+
+
 def open_video(path: Path) -> VideoSequence:
     """
     The frames of a video file.
 
-    :raises DataError: if it is missing or no video that OpenCV reads.
+    :raises DataError: if it is no video that OpenCV reads.
     """
     video = _open(path)
     try:
@@ -73,8 +80,6 @@ def open_video(path: Path) -> VideoSequence:
 
 
 def _open(path: Path) -> cv2.VideoCapture:
-    if not path.is_file():
-        raise DataError(f'{path}: does not exist, expected a video file')
     video = cv2.VideoCapture(str(path))
     if not video.isOpened():
         raise DataError(f'{path}: is not a video that OpenCV can read, or is cut short')

@@ -16,7 +16,7 @@ from rclpy.logging import get_logger
 from rclpy.utilities import remove_ros_args
 
 from kp2d_ros.core.errors import Kp2dError
-from kp2d_ros.recordings.source_options import add_source_options, open_source
+from kp2d_ros.recordings.sources import add_source_options, open_sources
 from kp2d_ros.ros.interruption import ignore_signals, ros_context
 from kp2d_ros.ros.player import Player, PlayOptions
 
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _play(options: argparse.Namespace) -> None:
-    sequence = open_source(options)
+    (sequence,) = open_sources([options.source], options)
     how = PlayOptions(options.rate, options.loop, options.wait, options.max_frames, options.frame_id)
     player = Player(sequence, how)
     try:

@@ -16,8 +16,8 @@ from kp2d_ros.core.cameras import CameraModel
 from kp2d_ros.core.records import Frame
 from kp2d_ros.core.trajectories import Trajectory, format_tum
 from kp2d_ros.evaluation.odometry.subject import make_subject
-from kp2d_ros.recordings.bags import BagConfig, write_bag
-from kp2d_ros.recordings.sequence import open_sequence
+from kp2d_ros.recordings.bag_writer import BagConfig, write_bag
+from kp2d_ros.recordings.sources import open_sequence
 from kp2d_ros.simulation.scene import SceneConfig, SimulatedSequence
 
 pytest.importorskip('matplotlib', reason='matplotlib is not installed (extra: evaluation)')
@@ -139,20 +139,20 @@ def test_two_seeds_are_two_runs_and_truth_may_come_from_a_file(walk: Recorded, b
 
 @pytest.mark.usefixtures('quick_pictures')
 def test_a_bag_without_truth_is_scored_by_what_needs_none(
-    bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    walk: Recorded, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    bag = tmp_path / 'walk'
+    write_bag(bag, Recorded(list(walk)[:3], walk.camera, None))
     assert main([str(bag), '--methods', 'orb', '--max-frames', '3', '--out', str(tmp_path), '--quiet']) == 0
     assert 'walk: scored by what needs no ground truth: the source has no ground truth' in capsys.readouterr().out
     figures = json.loads((tmp_path / 'report.json').read_text())['runs'][0]['figures']
     assert figures['rotation_deg'] is None and figures['inlier_percent'] > 50
 
 
-@pytest.mark.parametrize('kind', ['pose', 'odometry', 'tf'])
-def test_truth_may_come_as_any_message_of_poses(kind: str, walk: Recorded, tmp_path: Path) -> None:
-    topic = '/tf' if kind == 'tf' else '/truth'
+def test_the_truth_of_a_bag_is_that_of_the_camera(walk: Recorded, tmp_path: Path) -> None:
     short = Recorded(list(walk)[:3], walk.camera, walk.ground_truth)
-    write_bag(tmp_path / 'bag', short, BagConfig(ground_truth=kind, ground_truth_topic=topic))
-    sequence = open_sequence(tmp_path / 'bag', ground_truth_topic=topic)
+    write_bag(tmp_path / 'bag', short, BagConfig(ground_truth_topic='/truth'))
+    sequence = open_sequence(tmp_path / 'bag', ground_truth_topic='/truth')
     subject = make_subject(tmp_path / 'bag', sequence, None, None, tmp_path)
     assert subject.truth is not None and walk.ground_truth is not None
     np.testing.assert_allclose(subject.truth.world_from_camera, walk.ground_truth.world_from_camera, atol=1e-9)

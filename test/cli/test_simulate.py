@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kp2d_ros.cli.simulate import main
-from kp2d_ros.recordings.sequence import open_sequence
+from kp2d_ros.recordings.sources import open_sequence
 from kp2d_ros.simulation.scene import SceneConfig, SimulatedSequence
 
 SMALL = ['frames=3', 'width=96', 'height=64', 'samples=1']

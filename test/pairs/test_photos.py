@@ -260,7 +260,7 @@ def test_a_damaged_recording_gives_what_comes_before():
 
 def test_reads_bags_and_holds_out_their_end(folder, tmp_path):
     pytest.importorskip('rosbags')
-    from kp2d_ros.recordings.bags import write_bag
+    from kp2d_ros.recordings.bag_writer import write_bag
 
     write_bag(tmp_path / 'bag', Recording())
     photos = open_photos([folder, tmp_path / 'bag'], replace(SMALL, bag_every=2), 12, 16)

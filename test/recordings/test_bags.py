@@ -17,8 +17,9 @@ from kp2d_ros.core.errors import ConfigError, DataError
 from kp2d_ros.core.records import Frame
 from kp2d_ros.core.se3 import rotation_from_vector, transform_from
 from kp2d_ros.core.trajectories import Trajectory
-from kp2d_ros.recordings.bags import BagConfig, open_bag, write_bag
-from kp2d_ros.recordings.sequence import open_sequence
+from kp2d_ros.recordings.bag_writer import BagConfig, write_bag
+from kp2d_ros.recordings.bags import open_bag
+from kp2d_ros.recordings.sources import open_sequence
 
 STORE = get_typestore(Stores.ROS2_JAZZY)
 STORE1 = get_typestore(Stores.ROS1_NOETIC)
@@ -207,6 +208,44 @@ def test_poses_of_an_unrelated_frame_are_taken_with_a_warning(write_messages, ca
     path = write_messages(('/image', image_message()), ('/mocap', message))
     assert open_bag(path, ground_truth_topic='mocap').ground_truth.world_from_camera[0, :3, 3].tolist() == [1, 2, 3]
     assert "from 'marker' to 'cam'" in caplog.text
+
+
+@pytest.mark.parametrize('kind', ['PoseStamped', 'PoseWithCovarianceStamped', 'Odometry'])
+def test_poses_of_the_camera_come_in_any_message_that_has_some(write_messages, kind):
+    pose = make(
+        'geometry_msgs/Pose', make('geometry_msgs/Point', 1.0, 2.0, 3.0), make('geometry_msgs/Quaternion', 0, 0, 0, 1)
+    )
+    uncertain = make('geometry_msgs/PoseWithCovariance', pose, np.zeros(36))
+    zero = make('geometry_msgs/Vector3', 0.0, 0.0, 0.0)
+    twist = make('geometry_msgs/TwistWithCovariance', make('geometry_msgs/Twist', zero, zero), np.zeros(36))
+    message = {
+        'PoseStamped': lambda: make('geometry_msgs/PoseStamped', header(), pose),
+        'PoseWithCovarianceStamped': lambda: make('geometry_msgs/PoseWithCovarianceStamped', header(), uncertain),
+        'Odometry': lambda: make('nav_msgs/Odometry', header(frame_id='odom'), 'cam', uncertain, twist),
+    }[kind]()
+    path = write_messages(('/image', image_message()), ('/truth', message))
+    assert open_bag(path, ground_truth_topic='/truth').ground_truth.world_from_camera[0, :3, 3].tolist() == [1, 2, 3]
+    assert open_bag(path).ground_truth is None
+
+
+def test_the_topic_named_ground_truth_needs_no_mention_where_it_is_the_only_one(write_messages):
+    def pose(topic):
+        return topic, transform_message('world', 'cam', np.eye(4))
+
+    path = write_messages(('/image', image_message()), pose('/sim/ground_truth'), pose('/odometry'))
+    assert len(open_bag(path).ground_truth) == 1
+
+
+def test_a_topic_named_ground_truth_that_nobody_asked_for_may_be_unusable(write_messages, caplog):
+    tf = [transform_message('odom', child, np.eye(4)) for child in ('left_wheel', 'right_wheel')]
+    path = write_messages(('/image', image_message()), ('/ground_truth', make('tf2_msgs/TFMessage', tf)))
+    assert open_bag(path).ground_truth is None
+    assert 'found poses of left_wheel, right_wheel, expected those of one frame; it is left out' in caplog.text
+
+
+def test_two_topics_named_ground_truth_are_no_answer(write_messages):
+    poses = [(topic, transform_message('world', 'cam', np.eye(4))) for topic in ('/a/ground_truth', '/b/ground_truth')]
+    assert open_bag(write_messages(('/image', image_message()), *poses)).ground_truth is None
 
 
 def test_poses_out_of_order_and_twice_are_put_in_order(write_messages):

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 
 from kp2d_ros.core.cameras import CameraModel, LensModel
-from kp2d_ros.core.errors import DataError
+from kp2d_ros.core.errors import ConfigError, DataError
 from kp2d_ros.core.records import Frame
 from kp2d_ros.core.se3 import invert_transform, quaternion_from_rotation, rotation_from_vector, transform_from
 from kp2d_ros.core.trajectories import Trajectory, format_tum
 from kp2d_ros.recordings.camera_yaml import format_camera
-from kp2d_ros.recordings.sequence import open_sequence
+from kp2d_ros.recordings.sources import open_sequence, open_sequences
 
 pytest.importorskip('rosbags')
 
-from kp2d_ros.recordings.bags import BagConfig, write_bag
+from kp2d_ros.recordings.bag_writer import BagConfig, write_bag
 
 BODY_FROM_CAMERA = transform_from(rotation_from_vector(np.array([0.1, -1.5, 0.3])), np.array([0.02, -0.06, 0.01]))
 
@@ -146,6 +146,11 @@ def bag_layout(**changes):
     return write
 
 
+def bare_bag(root, recording):
+    write_bag(root / 'bag', recording)
+    (root / 'bag' / 'metadata.yaml').unlink()
+
+
 LAYOUTS = {
     'kitti root': (write_kitti, '.', {}),
     'kitti sequence': (write_kitti, 'sequences/07', {}),
@@ -155,11 +160,11 @@ LAYOUTS = {
     'folder': (write_folder, '.', {}),
     'bare folder': (write_bare_folder, '.', {}),
     'mcap': (bag_layout(), 'bag', {'ground_truth_topic': 'ground_truth'}),
-    'mcap file': (bag_layout(ground_truth='odometry'), 'bag/bag.mcap', {'ground_truth_topic': '/ground_truth'}),
-    'mcap with tf': (bag_layout(ground_truth='tf', ground_truth_topic='/tf'), 'bag', {'ground_truth_topic': '/tf'}),
-    'sqlite3': (bag_layout(storage='sqlite3'), 'bag', {'ground_truth_topic': '/ground_truth'}),
-    'db3 file': (bag_layout(storage='sqlite3'), 'bag/bag.db3', {'ground_truth_topic': '/ground_truth'}),
-    'png in mcap': (bag_layout(compression='png'), 'bag', {'ground_truth_topic': '/ground_truth'}),
+    'mcap file': (bag_layout(ground_truth_topic='/truth'), 'bag/bag.mcap', {'ground_truth_topic': '/truth'}),
+    'only an mcap file in a folder': (bare_bag, 'bag', {}),
+    'sqlite3': (bag_layout(storage='sqlite3'), 'bag', {}),
+    'db3 file': (bag_layout(storage='sqlite3'), 'bag/bag.db3', {}),
+    'png in mcap': (bag_layout(compression='png', ground_truth_topic='/mocap/ground_truth'), 'bag', {}),
 }
 
 
@@ -240,6 +245,31 @@ def test_a_calibration_of_the_users_own_wins(tmp_path, recording):
     text = (tmp_path / 'better.yaml').read_text().replace('30.0', '29.0')
     (tmp_path / 'better.yaml').write_text(text)
     assert open_sequence(tmp_path, calibration=tmp_path / 'better.yaml').camera.fx == 29.0
+
+
+@pytest.mark.parametrize(
+    ('name', 'options', 'complaint'),
+    [
+        ('kitti root', {'image_topic': '/a'}, r"image topic: found '/a', .* is not a bag, .* but KITTI odometry"),
+        ('tum', {'ground_truth_topic': '/a'}, 'ground truth topic: found .* but TUM RGB-D'),
+        ('folder', {'camera': 1}, r'camera: found 1, .* is not KITTI odometry or EuRoC, which take it, but images'),
+        ('mcap', {'camera': 0}, 'camera: found 0, .* but a bag'),
+    ],
+)
+def test_an_option_that_a_recording_does_not_take_is_refused_by_name(tmp_path, recording, name, options, complaint):
+    write, inner, _ = LAYOUTS[name]
+    write(tmp_path, recording)
+    with pytest.raises(ConfigError, match=complaint):
+        open_sequence(tmp_path / inner, **options)
+
+
+def test_several_recordings_each_take_the_options_that_they_have(tmp_path, recording):
+    write_folder(tmp_path / 'images', recording)
+    write_bag(tmp_path / 'bag', recording)
+    paths = [tmp_path / 'images', tmp_path / 'bag']
+    assert [len(sequence) for sequence in open_sequences(paths, image_topic='/camera/image_raw')] == [4, 4]
+    with pytest.raises(ConfigError, match='camera: found 1'):
+        open_sequences(paths, camera=1)
 
 
 def test_says_what_it_looked_for_where_there_is_nothing(tmp_path):

@@ -11,10 +11,9 @@ import pytest
 from kp2d_ros.core.cameras import LensModel
 from kp2d_ros.core.errors import DataError
 from kp2d_ros.recordings.euroc import open_euroc
-from kp2d_ros.recordings.image_files import ImageFileSequence, list_images
-from kp2d_ros.recordings.image_folder import open_image_folder
+from kp2d_ros.recordings.image_files import ImageFileSequence, list_images, open_image_folder
 from kp2d_ros.recordings.kitti import open_kitti
-from kp2d_ros.recordings.text_tables import read_poses, read_times, read_trajectory
+from kp2d_ros.recordings.text_tables import read_poses, read_times
 from kp2d_ros.recordings.tum import open_tum
 
 IDENTITY = '1 0 0 0 0 1 0 0 0 0 1 0'
@@ -189,6 +188,13 @@ def test_images_without_times_have_those_of_a_trajectory_of_as_many_lines(tmp_pa
     assert open_image_folder(tmp_path).stamps_ns == (0, 100_000_000)
 
 
+def test_poses_of_fewer_images_give_a_shorter_ground_truth_and_more_are_passed_over(tmp_path):
+    write_images(tmp_path, ['1.png', '2.png'])
+    for lines in (1, 2, 3):
+        write(tmp_path, poses_dot_txt='\n'.join([IDENTITY] * lines))
+        assert open_image_folder(tmp_path).ground_truth.stamps_ns.tolist() == [0, 100_000_000][:lines]
+
+
 def test_a_folder_with_too_few_times_is_refused(tmp_path):
     write_images(tmp_path, ['1.png', '2.png'])
     write(tmp_path, times_dot_txt='0.5\n')
@@ -224,15 +230,6 @@ def test_poses_that_are_none_are_named_by_their_line(tmp_path, text, complaint):
     (tmp_path / 'poses.txt').write_text(text)
     with pytest.raises(DataError, match=complaint):
         read_poses(tmp_path / 'poses.txt')
-
-
-def test_a_trajectory_of_neither_kind_is_refused(tmp_path):
-    (tmp_path / 'poses.txt').write_text('1 2 3\n')
-    with pytest.raises(DataError, match=r'found 3 columns, expected 12 \(3x4 matrix\) or 8 \(TUM\)'):
-        read_trajectory(tmp_path / 'poses.txt', [0])
-    (tmp_path / 'poses.txt').write_text('')
-    with pytest.raises(DataError, match='found 0 columns'):
-        read_trajectory(tmp_path / 'poses.txt', [0])
 
 
 def test_times_keep_their_nanoseconds_and_name_the_line_that_is_none(tmp_path):

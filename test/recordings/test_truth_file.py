@@ -10,7 +10,7 @@ import pytest
 from kp2d_ros.core.errors import DataError
 from kp2d_ros.core.se3 import quaternion_from_rotation, rotation_from_vector, transform_from
 from kp2d_ros.core.trajectories import Trajectory, format_tum
-from kp2d_ros.recordings.truth_file import read_truth_file
+from kp2d_ros.recordings.text_tables import read_truth_file
 
 STAMPS = [1_403_715_273_262_142_976 + k * 50_000_000 for k in range(4)]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from kp2d_ros.core.errors import DataError
-from kp2d_ros.recordings.sequence import open_sequence
+from kp2d_ros.recordings.sources import open_sequence
 
 COLORS = [(200, 40, 40), (40, 200, 40), (40, 40, 200)]  # RGB
 

@@ -24,7 +24,7 @@ from kp2d_ros.core.trajectories import Trajectory
 from kp2d_ros.evaluation.fingerprint import hash_source, hash_trajectory
 from kp2d_ros.metrics.association import interpolate_poses
 from kp2d_ros.recordings.sequence import SequenceReader
-from kp2d_ros.recordings.truth_file import read_truth_file
+from kp2d_ros.recordings.text_tables import read_truth_file
 
 _NO_TRUTH = (
     'the source has no ground truth; a topic of a bag is named with --ground-truth-topic, a file with --ground-truth'

@@ -1,0 +1,165 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+From a path to the recording that lies there; and what to read of it, as options of a command.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kp2d_ros.core.errors import ConfigError, DataError
+from kp2d_ros.recordings.camera_yaml import read_camera
+from kp2d_ros.recordings.euroc import is_euroc, open_euroc
+from kp2d_ros.recordings.image_files import ImageFileSequence, is_image_folder, open_image_folder
+from kp2d_ros.recordings.kitti import is_kitti, open_kitti
+from kp2d_ros.recordings.sequence import SequenceReader
+from kp2d_ros.recordings.tum import is_tum, open_tum
+from kp2d_ros.recordings.video_file import VIDEO_SUFFIXES, VideoSequence, is_video, open_video
+
+if TYPE_CHECKING:
+    from kp2d_ros.recordings.bags import BagSequence
+
+BAG_SUFFIXES = frozenset({'.bag', '.db3', '.mcap'})
+
+
+def find_bag(path: Path) -> Path | None:
+    """
+    The bag at a path: a bag file, a folder with metadata.yaml, or the only bag file in a folder; None without one.
+    """
+    if path.is_file():
+        return path if path.suffix.lower() in BAG_SUFFIXES else None
+    if (path / 'metadata.yaml').is_file():
+        return path
+    inside = [file for file in path.glob('*') if file.suffix.lower() in BAG_SUFFIXES]
+    return inside[0] if len(inside) == 1 else None
+
+
+def _open_bag(path: Path, **topics: str | int) -> BagSequence:
+    try:
+        from kp2d_ros.recordings.bags import open_bag
+    except (ImportError, AttributeError) as error:  # absent, or of a version whose reading has no known limits
+        hint = "pip install 'rosbags>=0.11.9,<0.12'"
+        raise DataError(f'{path}: reading a bag needs the package rosbags: {hint} ({error})') from error
+    return open_bag(find_bag(path) or path, **{name: str(topic) for name, topic in topics.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """
+    A kind of recording: its name in messages, what tells it, how it is opened, and the options that it takes.
+    """
+
+    name: str
+    fits: Callable[[Path], bool]
+    open: Callable[..., BagSequence | ImageFileSequence | VideoSequence]
+    options: tuple[str, ...] = ()
+
+
+_KINDS = (
+    _Kind(
+        f'a bag (metadata.yaml, or one file of {", ".join(sorted(BAG_SUFFIXES))})',
+        lambda path: find_bag(path) is not None,
+        _open_bag,
+        ('image_topic', 'camera_info_topic', 'ground_truth_topic'),
+    ),
+    _Kind('KITTI odometry (calib.txt, image_0; or sequences/NN)', is_kitti, open_kitti, ('camera',)),
+    _Kind('EuRoC (mav0/cam0/data.csv)', is_euroc, open_euroc, ('camera',)),
+    _Kind('TUM RGB-D (rgb.txt)', is_tum, open_tum),
+    _Kind('images (in images/ or the folder itself)', is_image_folder, open_image_folder),
+    _Kind(f'a video ({", ".join(sorted(VIDEO_SUFFIXES))})', is_video, open_video),
+)
+
+
+def open_sequences(
+    paths: Sequence[Path], *, calibration: Path | None = None, **options: str | int | None
+) -> list[SequenceReader]:
+    """
+    Open recordings with options in common: each takes those that its kind has.
+
+    :param calibration: a camera YAML that replaces what a recording says of its camera.
+    :param options: ``image_topic``: which images of a bag; None: the only ones. ``camera_info_topic``: their
+        calibration; None: ``camera_info`` beside them. ``ground_truth_topic``: poses of the camera in a bag; None: the
+        topic named ``ground_truth``, if there is one. ``camera``: which one of KITTI or EuRoC; None: the left one.
+    :raises DataError: naming everything that was looked for, if nothing of it lies at a path.
+    :raises ConfigError: if an option is given that none of the recordings takes.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    kinds = [_kind_of(path) for path in paths]
+    for name, value in given.items():
+        if not any(name in kind.options for kind in kinds):
+            takers = ' or '.join(kind.name.partition(' (')[0] for kind in _KINDS if name in kind.options)
+            raise ConfigError(
+                f'{name.replace("_", " ")}: found {value!r}, expected none: {paths[0]} is not {takers}, which take it, '
+                f'but {kinds[0].name.partition(" (")[0]}'
+            )
+    camera = None if calibration is None else read_camera(calibration)
+    sequences: list[SequenceReader] = []
+    for path, kind in zip(paths, kinds, strict=True):
+        sequence = kind.open(path, **{name: value for name, value in given.items() if name in kind.options})
+        sequences.append(sequence if camera is None else replace(sequence, camera=camera))
+    return sequences
+
+
+def open_sequence(path: Path, *, calibration: Path | None = None, **options: str | int | None) -> SequenceReader:
+    """
+    Open a recording: a bag of ROS 2 (mcap, sqlite3) or ROS 1, a folder of KITTI, EuRoC, TUM or images, or a video.
+
+    The options and errors are those of :func:`open_sequences`.
+    """
+    return open_sequences([Path(path)], calibration=calibration, **options)[0]
+
+
+def _kind_of(path: Path) -> _Kind:
+    if not path.exists():
+        raise DataError(f'{path}: does not exist, expected a bag, a folder of images or a video')
+    kind = next((kind for kind in _KINDS if kind.fits(path)), None)
+    if kind is None:
+        raise DataError(f'{path}: found nothing to read, looked for {", ".join(kind.name for kind in _KINDS)}')
+    return kind
+
+
+def add_source_options(parser: argparse.ArgumentParser) -> None:
+    """
+    The source, and which part of it.
+    """
+    parser.add_argument(
+        'source',
+        type=Path,
+        help='bag (rosbag2 mcap or sqlite3, ROS 1), folder of KITTI, EuRoC, TUM RGB-D or images, or video',
+    )
+    add_reading_options(parser)
+
+
+def add_reading_options(parser: argparse.ArgumentParser) -> None:
+    """
+    Which part of a source, for a command that names its sources itself.
+    """
+    group = parser.add_argument_group('what to read')
+    group.add_argument('--image-topic', metavar='TOPIC', help='images of a bag; default: the only ones')
+    group.add_argument('--camera-info-topic', metavar='TOPIC', help='default: camera_info beside the images')
+    group.add_argument(
+        '--ground-truth-topic', metavar='TOPIC', help='true poses in a bag; default: the one named ground_truth, if any'
+    )
+    group.add_argument('--camera', type=int, metavar='N', help='camera of KITTI or EuRoC; default: the left one')
+    group.add_argument('--calibration', type=Path, metavar='YAML', help='camera YAML in place of the recorded one')
+
+
+def open_sources(paths: Sequence[Path], args: argparse.Namespace) -> list[SequenceReader]:
+    """
+    The recordings at some paths, read as the options of :func:`add_reading_options` say.
+
+    :raises Kp2dError: as :func:`open_sequences` does.
+    """
+    return open_sequences(
+        paths,
+        calibration=args.calibration,
+        image_topic=args.image_topic,
+        camera_info_topic=args.camera_info_topic,
+        ground_truth_topic=args.ground_truth_topic,
+        camera=args.camera,
+    )
