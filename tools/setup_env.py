@@ -1,7 +1,8 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-Make the environment ``.venv/``: with the sourced ROS 2, or with ROS 2 from wheels where none is sourced.
+Make the environment ``.venv/``: with the sourced ROS 2, or with ROS 2 from wheels where none is sourced. With
+``--develop`` also PyTorch and the tools of the tests.
 
 Needs nothing but the standard library, runs under Python 3.8 and later (as far as the sentence that names the right
 version), and may be interrupted: the next run repairs.
@@ -9,36 +10,30 @@ version), and may be interrupted: the next run repairs.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import fcntl
 import hashlib
-import itertools
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+
+import torch_build
+from machine import Python, SetupError, SourcedRos, ask_python, check_machine, choose_python, find_sourced_ros
 
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / '.venv'
 STATE = VENV / 'setup.json'
-WHEEL_PYTHONS = ('3.11', '3.12')
 # What the requirement files do not show but the environment depends on.
 SOURCES = ('tools/setup_env.py', 'tools/repair_cmake.py', 'tools/local_setup.sh.in')
+# Measured with the pinned files on x86-64: what pip fetches, and what lies on disk then.
+BASE_SIZE = '270 MB to fetch, 1 GB on disk'
 
-ASK_PYTHON = """
-import importlib.util as u, json, os, sys, sysconfig
-print(json.dumps({
-    'executable': getattr(sys, '_base_executable', sys.executable),
-    'version': '%d.%d' % sys.version_info[:2],
-    'has_venv': all(u.find_spec(name) for name in ('venv', 'ensurepip')),
-    'has_headers': os.path.isfile(os.path.join(sysconfig.get_path('include'), 'Python.h')),
-}))
-"""
 KP2D = """#!/bin/sh
 # The command line with ROS 2 and the built messages in its environment. Written by `make setup`.
 run='import sys; from kp2d_ros.cli.main import main; sys.exit(main())'
@@ -46,39 +41,12 @@ exec "$(dirname "$(readlink -f "$0")")"/ros-env python -c "$run" "$@"
 """
 
 
-class SetupError(Exception):
-    """
-    What keeps the environment from being made, as one sentence for the user.
-    """
-
-
-@dataclass(frozen=True)
-class Python:
-    """
-    An interpreter that is not a virtual environment itself, and whether it can make one and build C extensions.
-    """
-
-    executable: str
-    version: str
-    has_venv: bool
-    has_headers: bool
-
-
-@dataclass(frozen=True)
-class SourcedRos:
-    """
-    The ROS 2 of the calling shell: its distribution, the prefix that holds rclpy, and the Python that rclpy is for.
-    """
-
-    distro: str
-    prefix: str
-    python_version: str
-
-
 @dataclass(frozen=True)
 class State:
     """
     What an environment was made of; written with ``complete=False`` before the work and ``True`` after it.
+
+    ``develop`` is empty in an environment without PyTorch and the tools of the tests.
     """
 
     root: str
@@ -86,6 +54,7 @@ class State:
     ros: str
     requirements: str
     complete: bool
+    develop: str = ''
 
     def same_base(self, other: State) -> bool:
         """
@@ -94,91 +63,27 @@ class State:
         return (self.root, self.python_version, self.ros) == (other.root, other.python_version, other.ros)
 
 
-def find_sourced_ros(environment: Mapping[str, str]) -> SourcedRos | None:
-    """
-    The ROS 2 whose setup file was sourced; None if there is none, or if it is wheels in an environment like ``.venv/``.
-
-    :raises SetupError: if ROS_DISTRO is set but rclpy is nowhere in AMENT_PREFIX_PATH.
-    """
-    prefixes = [Path(entry) for entry in environment.get('AMENT_PREFIX_PATH', '').split(os.pathsep) if entry]
-    distro = environment.get('ROS_DISTRO', '')
-    if any((prefix / 'pyvenv.cfg').is_file() for prefix in prefixes) or not (distro or prefixes):
-        return None
-    for prefix, lib in itertools.product(prefixes, ('lib', 'local/lib')):
-        for rclpy in prefix.glob(f'{lib}/python3.*/*-packages/rclpy'):
-            return SourcedRos(distro or 'unknown', str(prefix), rclpy.parents[1].name[len('python') :])
-    raise SetupError(
-        f'ROS_DISTRO is "{distro}", but no folder in AMENT_PREFIX_PATH ("{os.pathsep.join(map(str, prefixes))}") holds '
-        'rclpy: source the setup file of a ROS 2 that has it (apt package ros-<distro>-ros-base), or unset both '
-        'variables to use ROS 2 from wheels'
-    )
-
-
-def ask_python(executable: str) -> Python | None:
-    """
-    What an interpreter says of itself; None if it does not run.
-    """
-    try:
-        answer = subprocess.run([executable, '-c', ASK_PYTHON], capture_output=True, text=True, check=True)
-        return Python(**json.loads(answer.stdout))
-    except (OSError, subprocess.CalledProcessError, ValueError):
-        return None
-
-
-def choose_python(ros: SourcedRos | None) -> Python:
-    """
-    The interpreter of the sourced ROS 2, or one that the wheels are made for; the one running this comes first.
-
-    :raises SetupError: if there is none.
-    """
-    versions = (ros.python_version,) if ros else WHEEL_PYTHONS
-    named = [f'python{version}' for version in versions]
-    prefix = [str(Path(ros.prefix) / 'bin' / name) for name in named] if ros else []
-    for candidate in [*prefix, sys.executable, *[f'/usr/bin/{name}' for name in named], *named]:
-        python = ask_python(candidate)
-        if python and python.version in versions:
-            return python
-    if ros:
-        raise SetupError(f'ROS 2 {ros.distro} in {ros.prefix} is for Python {ros.python_version}, which was not found')
-    raise SetupError(
-        f'no ROS 2 is sourced, and its wheels exist for Python {" and ".join(WHEEL_PYTHONS)} only: found Python '
-        f'{platform.python_version()}; install one of these, or install ROS 2 and source its setup file'
-    )
-
-
-def check_machine(python: Python, ros: SourcedRos | None) -> None:
-    """
-    Refuse a machine on which the work could not end well, before it begins.
-
-    :raises SetupError: if something is missing, with the packages that bring it.
-    """
-    if not ros and (sys.platform, platform.machine()) != ('linux', 'x86_64'):
-        raise SetupError(
-            f'no ROS 2 is sourced, and its wheels exist for Linux on x86_64 only: found {sys.platform} on '
-            f'{platform.machine()}; install ROS 2 and source its setup file'
-        )
-    needs = {
-        f'python{python.version}-venv': python.has_venv,
-        f'python{python.version}-dev': python.has_headers,
-        'gcc': shutil.which(os.environ.get('CC', 'cc')),
-        'g++': shutil.which(os.environ.get('CXX', 'c++')),
-    }
-    if ros:
-        needs.update({'cmake': shutil.which('cmake'), 'python3-colcon-common-extensions': shutil.which('colcon')})
-    missing = [package for package, found in needs.items() if not found]
-    if missing:
-        raise SetupError(f'something is missing on this machine; install it with: sudo apt install {" ".join(missing)}')
-
-
 def wanted_state(python: Python, ros: SourcedRos | None) -> State:
     """
     The state that a finished environment must be in.
     """
-    digest = hashlib.sha256()
-    for path in [*sorted((ROOT / 'requirements').iterdir()), *(ROOT / name for name in SOURCES)]:
-        digest.update(path.read_bytes())
     identity = f'{ros.distro} in {ros.prefix}' if ros else 'wheels'
-    return State(str(ROOT), python.version, identity, digest.hexdigest(), complete=True)
+    made_of = digest(requirements_of(ros), *(ROOT / name for name in SOURCES))
+    return State(str(ROOT), python.version, identity, made_of, complete=True)
+
+
+def requirements_of(ros: SourcedRos | None, part: str = '') -> Path:
+    """
+    The file that says what pip installs, here or for ``part`` of the environment.
+    """
+    return ROOT / 'requirements' / f'{"with_ros" if ros else "pinned"}{part}.txt'
+
+
+def digest(*files: Path) -> str:
+    """
+    What changes when one of these files does.
+    """
+    return hashlib.sha256(b''.join(path.read_bytes() for path in files)).hexdigest()
 
 
 def read_state() -> State | None:
@@ -222,23 +127,33 @@ def run(*command: str, environment: Mapping[str, str] | None = None) -> None:
         raise SetupError(f'failed: {" ".join(command)}; the reason is in the lines above, the next run starts over')
 
 
-def install(python: Python, ros: SourcedRos | None) -> None:
+def install(python: Python, ros: SourcedRos | None, lines: list[str], options: list[str]) -> None:
     """
-    Let pip install what the requirement files name, and put the source tree on the path.
+    Let pip install what the lines of a requirement file name.
     """
-    requirements = ROOT / 'requirements' / ('with_ros.txt' if ros else 'pinned.txt')
-    lines = requirements.read_text(encoding='utf-8').splitlines()
-    environment = {**os.environ, 'PIP_DISABLE_PIP_VERSION_CHECK': '1'}
     if ros:
         lines = [*without_system_opencv(python, lines), *numpy_bound(python)]
-    else:
-        environment.pop('PYTHONPATH', None)  # what lies there would count as installed
     listed = VENV / 'requirements.txt'
     listed.write_text('\n'.join(lines) + '\n', encoding='utf-8')
-    pip = (str(VENV / 'bin' / 'python'), '-m', 'pip')
-    run(*pip, 'install', '--no-input', '--progress-bar', 'off', '--requirement', str(listed), environment=environment)
-    packages = VENV / 'lib' / f'python{python.version}' / 'site-packages'
-    (packages / 'kp2d_ros_source.pth').write_text(f'{ROOT}\n', encoding='utf-8')
+    quiet = ('--no-input', '--progress-bar', 'off')
+    run(*pip(), 'install', *quiet, *options, '--requirement', str(listed), environment=pip_environment(ros))
+
+
+def pip() -> tuple[str, ...]:
+    """
+    The command that runs the pip of the environment.
+    """
+    return (str(VENV / 'bin' / 'python'), '-m', 'pip')
+
+
+def pip_environment(ros: SourcedRos | None) -> dict[str, str]:
+    """
+    The variables for pip: without ROS, what lies in PYTHONPATH would count as installed.
+    """
+    variables = {**os.environ, 'PIP_DISABLE_PIP_VERSION_CHECK': '1'}
+    if not ros:
+        variables.pop('PYTHONPATH', None)
+    return variables
 
 
 def without_system_opencv(python: Python, lines: list[str]) -> list[str]:
@@ -248,6 +163,16 @@ def without_system_opencv(python: Python, lines: list[str]) -> list[str]:
     if subprocess.run([python.executable, '-c', 'import cv2'], capture_output=True, check=False).returncode != 0:
         return lines
     return [line for line in lines if not line.startswith('opencv')]
+
+
+def installed_torch(ros: SourcedRos | None) -> str:
+    """
+    The requirement that the PyTorch of the environment fulfils, if it has one; beside ROS 2 any will do, since that of
+    a Jetson is NVIDIA's.
+    """
+    ask = [str(VENV / 'bin' / 'python'), '-c', 'import torch; print(torch.__version__.partition("+")[0])']
+    version = subprocess.run(ask, capture_output=True, text=True, check=False).stdout.strip()
+    return f'torch=={"" if ros else version}' if version else ''
 
 
 def numpy_bound(python: Python) -> list[str]:
@@ -295,30 +220,51 @@ def only_one_at_a_time() -> Iterator[None]:
         os.close(folder)
 
 
-def make_environment() -> None:
+def make_base(python: Python, ros: SourcedRos | None) -> State:
     """
-    Bring ``.venv/`` into the wanted state, with as little work as that takes.
+    Bring what `make build` and `make demo` need into the wanted state, with as little work as that takes.
 
     :raises SetupError: if that cannot be done here.
     """
-    ros = find_sourced_ros(os.environ)
-    python = choose_python(ros)
     wanted, found = wanted_state(python, ros), read_state()
-    if found == wanted and can_be_kept(found, wanted):
-        return
+    is_kept = can_be_kept(found, wanted)
+    if is_kept and found:
+        wanted = replace(wanted, develop=found.develop)
+        if found == wanted:
+            return wanted
     check_machine(python, ros)
-    origin = f'with ROS 2 {ros.distro} from {ros.prefix}' if ros else 'with ROS 2 Kilted from wheels'
+    origin = f'with ROS 2 {ros.distro} from {ros.prefix}' if ros else f'with ROS 2 Kilted from wheels, {BASE_SIZE}'
     print(f'setup: .venv, Python {python.version}, {origin}; a few minutes the first time', flush=True)
-    if not can_be_kept(found, wanted):
+    if not is_kept:
         for folder in ('build', 'install', 'log'):  # they hold paths of the former environment
             shutil.rmtree(ROOT / folder, ignore_errors=True)
         system = ('--system-site-packages',) if ros else ()
         run(python.executable, '-m', 'venv', '--clear', *system, str(VENV))
     write_state(wanted, complete=False)
-    install(python, ros)
+    install(python, ros, requirements_of(ros).read_text(encoding='utf-8').splitlines(), [])
+    packages = VENV / 'lib' / f'python{python.version}' / 'site-packages'
+    (packages / 'kp2d_ros_source.pth').write_text(f'{ROOT}\n', encoding='utf-8')
     if not ros:
         prepare_wheels()
     write_commands()
+    write_state(wanted, complete=True)
+    return wanted
+
+
+def add_develop(python: Python, ros: SourcedRos | None, state: State) -> None:
+    """
+    Add PyTorch and the tools of the tests to a finished environment.
+
+    :raises SetupError: if pip finds no PyTorch, or only one for a card that this machine lacks.
+    """
+    listed = requirements_of(ros, '_develop')
+    wanted = replace(state, develop=digest(listed, ROOT / 'tools' / 'torch_build.py'))
+    if state == wanted:
+        return
+    lines = listed.read_text(encoding='utf-8').splitlines()
+    lines = torch_build.with_torch_build(lines, pip(), pip_environment(ros), installed_torch(ros))
+    write_state(wanted, complete=False)
+    install(python, ros, lines, torch_build.index_options(os.environ))
     write_state(wanted, complete=True)
 
 
@@ -326,9 +272,16 @@ def main() -> int:
     """
     Make the environment; exit status 1 and one sentence if that cannot be done.
     """
+    parser = argparse.ArgumentParser(description='Make the environment .venv/.')
+    parser.add_argument('--develop', action='store_true', help='with PyTorch and the tools of the tests')
+    arguments = parser.parse_args()
     try:
         with only_one_at_a_time():
-            make_environment()
+            ros = find_sourced_ros(os.environ)
+            python = choose_python(ros)
+            state = make_base(python, ros)
+            if arguments.develop:
+                add_develop(python, ros, state)
     except SetupError as error:
         print(f'setup: {error}', file=sys.stderr)
         return 1
