@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kp2d_ros.cli.command import run_command
+from kp2d_ros.cli.command import positive_float, positive_int, run_command
 from kp2d_ros.core.errors import ConfigError, DataError
 from kp2d_ros.core.records import Float32Array, Frame, ImageArray
 from kp2d_ros.drawing.caption import add_caption
@@ -74,12 +74,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     pair = parser.add_argument_group('of a pair')
     pair.add_argument('--ransac', choices=MODELS, help='colour the matches that agree with one geometry apart')
-    pair.add_argument('--threshold-px', type=float, default=3.0, help='of --ransac (default: %(default)s)')
+    pair.add_argument('--threshold-px', type=positive_float, default=3.0, help='of --ransac (default: %(default)s)')
     frames = parser.add_argument_group('of frames')
-    frames.add_argument('--every', type=int, default=1, metavar='N', help='draw every Nth frame (default: all)')
-    frames.add_argument('--max-frames', type=int, metavar='N', help='stop after so many frames')
+    frames.add_argument(
+        '--every', type=positive_int, default=1, metavar='N', help='draw every Nth frame (default: all)'
+    )
+    frames.add_argument('--max-frames', type=positive_int, metavar='N', help='stop after so many frames')
     frames.add_argument('--alone', action='store_true', help='draw each frame as a single image, without tracks')
-    frames.add_argument('--fps', type=float, default=10.0, help='pictures per second of a video (default: %(default)s)')
+    frames.add_argument(
+        '--fps', type=positive_float, default=10.0, help='pictures per second of a video (default: %(default)s)'
+    )
     frames.add_argument('--quiet', action='store_true', help='no progress bar')
     parser.add_argument('--config', type=Path, metavar='YAML', help='file of settings, plain or of ROS parameters')
     add_reading_options(parser)
@@ -175,10 +179,6 @@ def _draw_pair(first: Path, second: Path, method: _Method, args: argparse.Namesp
 def _draw_frames(method: _Method, args: argparse.Namespace) -> int:
     from tqdm import tqdm  # --help needs none of it
 
-    if not (args.every >= 1 and args.fps > 0 and (args.max_frames is None or args.max_frames >= 1)):
-        raise ConfigError(
-            f'found --every {args.every}, --max-frames {args.max_frames}, --fps {args.fps:g}; expected positive numbers'
-        )
     (sequence,) = open_sources([args.source], args)
     sink = open_sink(args.out, args.fps)
     frontend = build_frontend(method.config, method.extractor)

@@ -4,6 +4,7 @@
 The command line ``kp2d``: finds the command and hands the arguments over.
 
 Each command is imported only when it is asked for, so an optional package that is missing concerns its own commands.
+Nothing else is imported before :func:`main` runs, which is where Ctrl-C ends a command in one line.
 """
 
 from __future__ import annotations
@@ -14,8 +15,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kp2d_ros.cli.command import run_guarded
-from kp2d_ros.core.resources import read_version
+_INTERRUPTED = 130  # what a shell gives for a command ended by Ctrl-C
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,22 @@ def _run_command(name: str, argv: Sequence[str]) -> int:
         return 1
 
 
+def _run(words: Sequence[str]) -> int:
+    if words and words[0] in COMMANDS:
+        return _run_command(words[0], words[1:])
+    parser = _build_parser()
+    args = parser.parse_args(words)
+    if args.version:
+        from kp2d_ros.cli.command import run_guarded
+
+        return run_guarded(_print_version, args)
+    parser.print_help()
+    return 2
+
+
 def _print_version(args: argparse.Namespace) -> int:
+    from kp2d_ros.core.resources import read_version
+
     print(f'kp2d_ros {read_version()}')
     return 0
 
@@ -81,15 +96,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     :raises SystemExit: from argparse, after ``--help`` or for arguments that do not parse.
     """
-    words = list(sys.argv[1:] if argv is None else argv)
-    if words and words[0] in COMMANDS:
-        return _run_command(words[0], words[1:])
-    parser = _build_parser()
-    args = parser.parse_args(words)
-    if args.version:
-        return run_guarded(_print_version, args)
-    parser.print_help()
-    return 2
+    try:
+        return _run(list(sys.argv[1:] if argv is None else argv))
+    except KeyboardInterrupt:  # while a command was imported
+        print('interrupted', file=sys.stderr)
+        return _INTERRUPTED
 
 
 if __name__ == '__main__':

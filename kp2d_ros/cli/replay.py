@@ -10,7 +10,8 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from kp2d_ros.cli.command import run_command
+from kp2d_ros.cli.command import positive_int, run_command
+from kp2d_ros.core.errors import ConfigError
 from kp2d_ros.recordings.sources import add_source_options, open_sources
 
 SUMMARY = 'Run the frontend offline over a bag or a dataset folder; write trajectory.txt (TUM format) and run.json.'
@@ -25,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--out', type=Path, default=Path('replay_output'), metavar='DIR', help='default: %(default)s')
     parser.add_argument('--extractor', metavar='NAME', help='short for extractor.name=NAME: sift, orb or kp2d')
     parser.add_argument('--config', type=Path, metavar='YAML', help='file of settings, plain or of ROS parameters')
-    parser.add_argument('--max-frames', type=int, metavar='N', help='stop after so many images')
+    parser.add_argument('--max-frames', type=positive_int, metavar='N', help='stop after so many images')
     parser.add_argument('--plot', action='store_true', help='draw trajectory.png as well')
     parser.add_argument('--quiet', action='store_true', help='no progress bar')
 
@@ -47,6 +48,11 @@ def run(args: argparse.Namespace) -> int:
     overrides = [f'extractor.name={args.extractor}'] if args.extractor else []
     config = load_pipeline_config(args.config, [*overrides, *args.settings])
     (sequence,) = open_sources([args.source], args)
+    if sequence.camera is None:
+        raise ConfigError(
+            f'{args.source}: the camera is not calibrated, so no pose can be found; name its calibration with '
+            '--calibration YAML, as camera_calibration writes it (kp2d draw needs none)'
+        )
     extractor = build_extractor(config.extractor)
     info = RunInfo(
         source=sequence.name,

@@ -17,7 +17,8 @@ import numpy as np
 from kp2d_ros.core.errors import DataError
 from kp2d_ros.core.records import BoolArray, Float64Array, ImageArray
 from kp2d_ros.core.settings import build, merge, setting, validate
-from kp2d_ros.pairs.photo_sources import decode_photo
+from kp2d_ros.pairs.photo_sources import as_rgb
+from kp2d_ros.recordings.image_decoding import read_image
 from kp2d_ros.recordings.text_tables import numbers_of, read_rows
 
 if TYPE_CHECKING:
@@ -99,13 +100,7 @@ class HPatchesSet:
         """
         The image ``SEQUENCE/FILE``, its pixels as they are stored.
         """
-        path = self._folder / image
-        try:
-            return View(decode_photo(path.read_bytes()))
-        except OSError as error:
-            raise DataError(f'{path}: cannot be read: {error.strerror}') from error
-        except DataError as error:
-            raise DataError(f'{path}: {error}') from error
+        return View(as_rgb(read_image(self._folder / image)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,11 +21,10 @@ import numpy as np
 
 from kp2d_ros.core.errors import DataError
 from kp2d_ros.core.records import Frame, ImageArray
-from kp2d_ros.recordings.image_decoding import MAX_PIXELS, decode_compressed
+from kp2d_ros.recordings.image_decoding import decode_file
 from kp2d_ros.recordings.image_files import IMAGE_SUFFIXES
 
 _TAR_SUFFIX = '.tar'
-_CHECKED_STARTS = (b'\x89PNG\r\n\x1a\n', b'\xff\xd8')  # PNG and JPEG: size and end are looked at before decoding
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +88,7 @@ class FolderSource:
             content = path.read_bytes()
         except OSError as error:
             raise DataError(f'cannot be read: {error.strerror}') from error
-        return decode_photo(content)
+        return as_rgb(decode_file(content))
 
 
 class TarSource:
@@ -134,7 +133,7 @@ class TarSource:
                 content = file.read(self.entries[position].size)
         except OSError as error:
             raise DataError(f'cannot be read: {error.strerror}') from error
-        return decode_photo(content)
+        return as_rgb(decode_file(content))
 
 
 class FrameSource:
@@ -204,25 +203,6 @@ class FitImage:
         shrinks = self.height <= height and self.width <= width
         how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         return np.asarray(cv2.resize(image, (self.width, self.height), interpolation=how), np.uint8)
-
-
-def decode_photo(content: bytes) -> ImageArray:
-    """
-    RGB (H, W, 3) of an encoded image of any mode: gray, palette, with alpha (dropped), CMYK, 16 bit.
-
-    :raises DataError: if it is no whole image, or one of more than ``MAX_PIXELS``.
-    """
-    if content.startswith(_CHECKED_STARTS):
-        return as_rgb(decode_compressed('', content))
-    try:
-        bgr = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
-    except cv2.error:  # OpenCV's own limits, or an assertion on a malformed header
-        bgr = None
-    if bgr is None:
-        raise DataError('cannot be decoded, expected a whole image')
-    if bgr.shape[0] * bgr.shape[1] > MAX_PIXELS:
-        raise DataError(f'found {bgr.shape[1]}x{bgr.shape[0]} pixels, expected at most {MAX_PIXELS}')
-    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def as_rgb(image: ImageArray) -> ImageArray:

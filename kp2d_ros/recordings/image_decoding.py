@@ -21,7 +21,8 @@ import numpy.typing as npt
 from kp2d_ros.core.errors import DataError
 from kp2d_ros.core.records import ImageArray
 
-MAX_PIXELS = 2**26  # of a compressed image, read from its header before anything is unpacked (8192 x 8192)
+MAX_PIXELS = 2**25  # of a compressed image, read from its header before anything is unpacked: 8K video (100 MB)
+_SHOWN = 40  # characters of a name that a message brings
 
 _PNG_START = b'\x89PNG\r\n\x1a\n'
 _JPEG_START, _JPEG_END = b'\xff\xd8', b'\xff\xd9'
@@ -106,7 +107,7 @@ def decode_image(encoding: str, height: int, width: int, step: int, is_bigendian
     """
     pixel_format = _PIXEL_FORMATS.get(encoding.strip().lower())
     if pixel_format is None:
-        raise DataError(f'encoding: found {encoding!r}, expected one of {", ".join(SUPPORTED_ENCODINGS)}')
+        raise DataError(f'encoding: found {encoding[:_SHOWN]!r}, expected one of {", ".join(SUPPORTED_ENCODINGS)}')
     _check_size(encoding, pixel_format, height, width)
     sample_type = np.dtype(pixel_format.samples).newbyteorder('>' if is_bigendian else '<')
     pixel_bytes = pixel_format.channels * sample_type.itemsize
@@ -135,28 +136,40 @@ def decode_compressed(format_name: str, data: Any) -> ImageArray:
     :raises DataError: if it is no whole JPEG or PNG image, larger than ``MAX_PIXELS``, or a compressed depth image.
     """
     if 'compresseddepth' in format_name.lower():
+        format_name = format_name[:_SHOWN]
         raise DataError(f'compressed image: found the depth format {format_name!r}, expected jpeg or png')
     content = bytes(data)
     width, height = _compressed_size(content, format_name)
     if not 0 < width * height <= MAX_PIXELS:
         raise DataError(f'compressed image: found {width}x{height} pixels, expected 1 to {MAX_PIXELS}')
-    return _unpack(content, format_name, f'compressed image {format_name!r} of {width}x{height}')
+    return _unpack(content, format_name, f'compressed image {format_name[:_SHOWN]!r} of {width}x{height}')
+
+
+def decode_file(content: bytes) -> ImageArray:
+    """
+    Gray (H, W) or RGB (H, W, 3) uint8 of the content of an image file, its pixels as they are stored: no rotation
+    after EXIF, alpha dropped, 16 bits scaled.
+
+    :raises DataError: if it is no whole image, or one of more than ``MAX_PIXELS``.
+    """
+    if content.startswith((_PNG_START, _JPEG_START)):
+        return decode_compressed('', content)
+    image = _unpack(content, '', 'image file')
+    if image.shape[0] * image.shape[1] > MAX_PIXELS:
+        raise DataError(f'image file: found {image.shape[1]}x{image.shape[0]} pixels, expected at most {MAX_PIXELS}')
+    return image
 
 
 def read_image(path: Path) -> ImageArray:
     """
-    Gray (H, W) or RGB (H, W, 3) uint8 of an image file, its pixels as they are stored (no EXIF rotation).
+    The image of a file, as :func:`decode_file` gives it.
 
     :raises DataError: naming the file, if it is missing or no whole image.
     """
     try:
-        content = path.read_bytes()
+        return decode_file(path.read_bytes())
     except OSError as error:
         raise DataError(f'{path}: cannot be read: {error.strerror}') from error
-    try:
-        if content.startswith((_PNG_START, _JPEG_START)):
-            return decode_compressed('', content)
-        return _unpack(content, '', 'image file')
     except DataError as error:
         raise DataError(f'{path}: {error}') from error
 
@@ -205,7 +218,7 @@ def _compressed_size(content: bytes, format_name: str) -> tuple[int, int]:
             return size
     else:
         raise DataError(
-            f'compressed image: found format {format_name!r} and {len(content)} bytes that begin with '
+            f'compressed image: found format {format_name[:_SHOWN]!r} and {len(content)} bytes that begin with '
             f'{content[:4].hex(" ") or "nothing"}, expected a JPEG or PNG image'
         )
     raise DataError(f'compressed image: found {len(content)} bytes that are cut short, expected a whole image')

@@ -5,10 +5,11 @@ Tests of what every command does around its own work.
 """
 
 import argparse
+from collections.abc import Callable
 
 import pytest
 
-from kp2d_ros.cli.command import INTERRUPTED, run_command
+from kp2d_ros.cli.command import INTERRUPTED, positive_float, positive_int, run_command
 from kp2d_ros.core.errors import DataError
 
 
@@ -34,9 +35,24 @@ def test_an_error_becomes_one_line_and_status_one(capsys):
     assert (out, err) == ('', 'error: count: found 3, expected a smaller one\n')
 
 
-def test_an_interrupt_is_silent_and_has_the_status_of_the_shell(capsys):
+def test_an_interrupt_is_one_word_and_has_the_status_of_the_shell(capsys):
     assert run_command('kp2d x', 'Count.', add_count, interrupt, ['3']) == INTERRUPTED
-    assert capsys.readouterr().err == ''
+    assert capsys.readouterr().err == 'interrupted\n'
+
+
+@pytest.mark.parametrize('text', ['0', '-3', 'nan', 'inf', 'x'])
+@pytest.mark.parametrize('kind', [positive_int, positive_float])
+def test_numbers_that_must_be_above_zero_are_refused_by_the_parser(
+    text: str, kind: Callable[[str], float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def add(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument('--count', type=kind)
+
+    assert run_command('kp2d x', 'Count.', add, lambda args: int(args.count), ['--count', '7']) == 7
+    with pytest.raises(SystemExit) as ended:
+        run_command('kp2d x', 'Count.', add, refuse, [f'--count={text}'])
+    assert ended.value.code == 2
+    assert 'argument --count: ' in capsys.readouterr().err
 
 
 def test_unparsable_arguments_end_with_the_status_of_argparse(capsys):

@@ -75,8 +75,7 @@ def test_a_video_becomes_a_video(images, tmp_path):
         (['0.png', '--out', 'a.mp4'], 'found the name of a video for one picture'),
         (['0.png', '--out', 'a.docx'], 'expected a name that ends in .png or .jpg'),
         (['.', '--out', 'a.png'], 'found the name of one picture for many'),
-        (['.', '--every', '0'], 'found --every 0'),
-        (['.', '--max-frames', '0'], '--max-frames 0'),
+        (['.', '--image-topic', '/a'], "image topic: found '/a', expected none"),
     ],
 )
 def test_refuses_in_one_line(images, monkeypatch, capsys, arguments, message):

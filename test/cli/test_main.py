@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -54,10 +55,21 @@ def test_a_missing_package_concerns_its_command_only(
 def test_starting_imports_no_heavy_package() -> None:
     code = (
         'import sys; from kp2d_ros.cli.main import main; main([]); '
-        "print(sorted({'cv2', 'torch', 'evo', 'matplotlib', 'rosbags', 'onnx', 'numpy'} & set(sys.modules)))"
+        "print(sorted({'cv2', 'torch', 'evo', 'matplotlib', 'rosbags', 'onnx', 'numpy', 'yaml'} & set(sys.modules)))"
     )
     found = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True, timeout=60)
     assert found.stdout.splitlines()[-1] == '[]'
+
+
+def test_an_interrupt_while_a_command_is_imported_is_one_word(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / 'slow_to_import.py').write_text('raise KeyboardInterrupt')
+    monkeypatch.syspath_prepend(tmp_path)
+    slow = Command('slow_to_import', 'is interrupted', 'bags')
+    monkeypatch.setattr(command_line, 'COMMANDS', {**COMMANDS, 'slow': slow})
+    assert main(['slow']) == 130
+    assert capsys.readouterr().err == 'interrupted\n'
 
 
 def test_a_reader_that_goes_away_ends_a_command_quietly():

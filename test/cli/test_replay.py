@@ -85,16 +85,38 @@ def test_settings_come_from_the_file_and_the_command_line_wins(folder: Path, tmp
     assert all(frame['keypoints'] <= 200 for frame in run['per_frame'])
 
 
-def test_without_calibration_keypoints_and_matches_flow_and_the_reason_is_told(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.fixture(scope='module')
+def video(folder: Path) -> Path:
+    """
+    The same images as a video, which carries no calibration.
+    """
+    writer = cv2.VideoWriter(str(folder / 'walk.avi'), cv2.VideoWriter.fourcc(*'MJPG'), 10.0, (320, 240))
+    for i in range(8):
+        writer.write(cv2.imread(str(folder / 'images' / f'{i}.png')))
+    writer.release()
+    return folder / 'walk.avi'
+
+
+@pytest.mark.parametrize('name', ['images', 'walk.avi'])
+def test_images_without_calibration_are_refused_until_one_is_named(
+    name: str, folder: Path, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = [str(folder / 'images'), '--extractor', 'orb', '--out', str(tmp_path), '--quiet', '--max-frames', '3']
-    assert main(words) == 0
-    run = json.loads((tmp_path / 'run.json').read_text())
-    assert run['states'] == {'INITIALISING': 3}
-    assert run['per_frame'][2]['matches'] > 30
-    assert 'not calibrated' in run['per_frame'][2]['reason']
-    assert 'no frame has a pose' in capsys.readouterr().out
+    words = [str(folder / name), '--extractor', 'orb', '--out', str(tmp_path / 'out'), '--quiet', '--max-frames', '3']
+    assert main(words) == 1
+    error = capsys.readouterr().err
+    assert 'the camera is not calibrated' in error and '--calibration YAML' in error and error.count('\n') == 1
+    assert not (tmp_path / 'out').exists()
+    assert main([*words, '--calibration', str(folder / 'camera.yaml')]) == 0
+    assert len(read_tum(tmp_path / 'out' / 'trajectory.txt')) == 3
+
+
+@pytest.mark.parametrize('count', ['0', '-3'])
+def test_a_number_of_images_that_is_none_is_refused_before_anything_is_written(
+    count: str, folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(SystemExit, match='2'):
+        main([str(folder), f'--max-frames={count}', '--out', str(tmp_path / 'out')])
+    assert not (tmp_path / 'out').exists()
 
 
 @pytest.mark.parametrize(

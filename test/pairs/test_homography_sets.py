@@ -78,7 +78,7 @@ def test_two_images_of_one_number_are_refused(hpatches):
 def test_an_image_that_cannot_be_read_is_named(hpatches):
     images = HPatchesSet(hpatches)
     (hpatches / 'i_flat/3.png').write_bytes(b'no picture')
-    with pytest.raises(DataError, match=r'i_flat/3\.png: cannot be decoded'):
+    with pytest.raises(DataError, match=r'i_flat/3\.png: image file: cannot be decoded'):
         images.read('i_flat/3.png')
     with pytest.raises(DataError, match=r'i_flat/9\.png: cannot be read'):
         images.read('i_flat/9.png')

@@ -14,8 +14,10 @@ import pytest
 
 from kp2d_ros.core.errors import ConfigError, DataError
 from kp2d_ros.core.records import Frame
-from kp2d_ros.pairs.photo_sources import FitImage, FrameSource, TarSource, decode_photo
+from kp2d_ros.pairs.photo_sources import FitImage, FrameSource, TarSource, as_rgb
 from kp2d_ros.pairs.photos import PhotosConfig, open_photos
+from kp2d_ros.recordings.image_decoding import decode_file
+from kp2d_ros.recordings.sources import open_sequence
 
 SMALL = PhotosConfig(min_side_px=8)
 
@@ -134,12 +136,12 @@ def test_every_kind_of_pixels_becomes_rgb(rng):
         '16 bit TIFF': cv2.imencode('.tiff', deep)[1].tobytes(),
     }
     for name, data in cases.items():
-        image = decode_photo(data)
+        image = as_rgb(decode_file(data))
         assert image.shape == (24, 32, 3) and image.dtype == np.uint8, name
-    np.testing.assert_array_equal(decode_photo(cases['alpha']), np.asarray(rgb))
-    np.testing.assert_array_equal(decode_photo(cases['palette']), np.asarray(rgb.convert('P').convert('RGB')))
-    np.testing.assert_allclose(decode_photo(cases['16 bit'])[:, :, 0], deep / 257, atol=1)
-    assert np.abs(decode_photo(cases['CMYK']).astype(int) - np.asarray(rgb)).mean() < 12
+    np.testing.assert_array_equal(decode_file(cases['alpha']), np.asarray(rgb))
+    np.testing.assert_array_equal(decode_file(cases['palette']), np.asarray(rgb.convert('P').convert('RGB')))
+    np.testing.assert_allclose(decode_file(cases['16 bit']), deep / 257, atol=1)
+    assert np.abs(decode_file(cases['CMYK']).astype(int) - np.asarray(rgb)).mean() < 12
 
 
 def test_corrupt_and_tiny_images_are_skipped_and_counted(folder, rng):
@@ -268,6 +270,19 @@ def test_reads_bags_and_holds_out_their_end(folder, tmp_path):
     assert photos.read(np.arange(4, 9))[:, 0, 0, 0].tolist() == [0, 2, 4, 6, 8]
     bag_only = photos.take(np.arange(4, 9))
     assert bag_only.hold_out(2, seed=1)[1].read(np.arange(2))[:, 0, 0, 0].tolist() == [6, 8]
+
+
+@pytest.mark.parametrize('keep', ['a folder', 'the only bag file in a folder', 'a bag file'])
+def test_what_replays_as_a_bag_trains_as_one(tmp_path, keep):
+    pytest.importorskip('rosbags')
+    from kp2d_ros.recordings.bag_writer import write_bag
+
+    path = tmp_path / 'bag'
+    write_bag(path, Recording())
+    if keep == 'the only bag file in a folder':
+        (path / 'metadata.yaml').unlink()
+    photos = open_photos([path / 'bag.mcap' if keep == 'a bag file' else path], SMALL, 12, 16)
+    assert len(photos) == len(open_sequence(path)) / SMALL.bag_every
 
 
 def test_refuses_weights_that_do_not_fit(folder):

@@ -1,6 +1,7 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 import struct
+import tracemalloc
 import zlib
 from array import array
 from types import SimpleNamespace
@@ -251,12 +252,28 @@ def png_chunk(kind, content):
     return struct.pack('>I', len(content)) + kind + content + struct.pack('>I', zlib.crc32(kind + content))
 
 
-@pytest.mark.parametrize('size', [(30000, 30000), (0, 4), (2**31 - 1, 1)])
+@pytest.mark.parametrize('size', [(30000, 30000), (8192, 8192), (0, 4), (2**31 - 1, 1)])
 def test_refuses_a_decompression_bomb_by_its_header(size):
     header = struct.pack('>IIBBBBB', *size, 8, 0, 0, 0, 0)
     chunks = png_chunk(b'IHDR', header) + png_chunk(b'IDAT', zlib.compress(bytes(10**6))) + png_chunk(b'IEND', b'')
     with pytest.raises(DataError, match=f'{size[0]}x{size[1]} pixels, expected 1 to {MAX_PIXELS}'):
         decode_compressed('png', b'\x89PNG\r\n\x1a\n' + chunks)
+
+
+def test_12_megapixels_are_read_in_little_more_memory_than_they_need(tmp_path):
+    path = tmp_path / 'large.jpg'
+    cv2.imwrite(str(path), np.zeros((3000, 4000, 3), np.uint8))
+    tracemalloc.start()
+    assert read_image(path).shape == (3000, 4000, 3)
+    assert tracemalloc.get_traced_memory()[1] < 3 * 36_000_000
+    tracemalloc.stop()
+
+
+def test_a_name_of_any_length_is_shown_by_its_beginning():
+    for decode in (lambda name: decode_image(name, 1, 1, 1, False, b'0'), lambda name: decode_compressed(name, b'0')):
+        with pytest.raises(DataError) as refused:
+            decode('x' * 100_000)
+        assert len(str(refused.value)) < 600
 
 
 def test_a_jpeg_bomb_is_refused_by_its_header(rgb, monkeypatch):
