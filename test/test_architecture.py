@@ -212,7 +212,10 @@ def test_the_version_stands_only_in_package_xml() -> None:
 
 
 def test_every_file_says_its_licence() -> None:
-    named = [ROOT / name for name in ('setup.py', 'Makefile', 'CMakeLists.txt', 'pyproject.toml', '.ci/run')]
+    named = [
+        ROOT / name for name in ('setup.py', 'Makefile', 'CMakeLists.txt', 'pyproject.toml', '.ci/run', 'CITATION.cff')
+    ]
+    named += [*(ROOT / 'docs').glob('*.md'), *(ROOT / 'requirements').iterdir(), *(ROOT / 'examples').glob('*.py')]
     python = sources('kp2d_ros', 'test', 'tools', 'launch', 'benchmarks')
     wrong = []
     for path in [*python, *(ROOT / 'msg').iterdir(), *(ROOT / 'config').rglob('*.yaml'), *named]:
