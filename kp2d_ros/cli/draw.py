@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from kp2d_ros.cli.command import positive_float, positive_int, run_command
-from kp2d_ros.core.errors import ConfigError, DataError
+from kp2d_ros.core.errors import ConfigError, DataError, Kp2dError
 from kp2d_ros.core.records import Float32Array, Frame, ImageArray
 from kp2d_ros.drawing.caption import add_caption
 from kp2d_ros.drawing.files import PICTURE_SUFFIXES, is_video_name, open_sink, write_picture
@@ -180,7 +180,6 @@ def _draw_frames(method: _Method, args: argparse.Namespace) -> int:
     from tqdm import tqdm  # --help needs none of it
 
     (sequence,) = open_sources([args.source], args)
-    sink = open_sink(args.out, args.fps)
     frontend = build_frontend(method.config, method.extractor)
     total = len(sequence) if args.max_frames is None else min(args.max_frames, len(sequence))
     count = 0
@@ -193,16 +192,20 @@ def _draw_frames(method: _Method, args: argparse.Namespace) -> int:
         result = frontend.process(frame)
         return draw_tracks(frame, result, title) if is_wanted else None
 
-    try:
-        frames = tqdm(islice(sequence, args.max_frames), total=total, unit='image', disable=args.quiet or None)
-        for frame in frames:
-            picture = picture_of(frame)
-            if picture is not None:
-                sink.add(f'frame_{frame.seq:06d}', picture)
-                count += 1
-    finally:
-        sink.close()
+    frames = tqdm(islice(sequence, args.max_frames), total=total, unit='image', disable=args.quiet or None)
+    ended_by: BaseException | None = None
+    with open_sink(args.out, args.fps) as add:
+        try:
+            for frame in frames:
+                picture = picture_of(frame)
+                if picture is not None:
+                    add(f'frame_{frame.seq:06d}', picture)
+                    count += 1
+        except (KeyboardInterrupt, Kp2dError) as error:  # what was drawn before is kept
+            ended_by = error
     print(f'{args.out}: {count} pictures')
+    if ended_by is not None:
+        raise ended_by
     return 0
 
 

@@ -20,6 +20,7 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _INK, _PAPER, _FRAME = (30, 30, 30), 255, (150, 150, 150)
 _LETTER_SHARE = 1 / 75  # height of the letters by the width of the picture
 _LETTER_PX = (9, 18)
+_MIN_WIDTH = 160  # pixels; narrower pictures get a margin, on which the words have room
 _SWATCH = 1.6  # width over height; a scale of colours is four times as wide
 
 
@@ -37,6 +38,8 @@ def add_caption(picture: ImageArray, title: str, legend: Sequence[LegendEntry] =
     """
     An RGB picture (H, W, 3) on a strip of white with its title and legend, which are broken into lines as needed.
     """
+    missing = max(0, _MIN_WIDTH - picture.shape[1])
+    picture = np.pad(picture, ((0, 0), (0, missing), (0, 0)), constant_values=_PAPER)
     letter = int(np.clip(round(picture.shape[1] * _LETTER_SHARE), *_LETTER_PX))
     lines = [[LegendEntry(line)] for line in _wrap(title, picture.shape[1] - 2 * letter, letter)]
     lines += _flow(legend, picture.shape[1] - letter, letter)

@@ -6,35 +6,20 @@ Where pictures go: one file, a folder of files, or a video.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Protocol
 
 import cv2
 
 from kp2d_ros.core.errors import DataError
-from kp2d_ros.core.files import write_bytes
+from kp2d_ros.core.files import atomic_path, claim_folder, write_bytes
 from kp2d_ros.core.records import ImageArray
 
 PICTURE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.webp')
 _CODECS = {'.mp4': 'mp4v', '.avi': 'MJPG'}
 
-
-class PictureSink(Protocol):
-    """
-    Takes RGB pictures one after the other.
-    """
-
-    def add(self, name: str, picture: ImageArray) -> None:
-        """
-        Write the next picture.
-
-        :raises DataError: if it cannot be written.
-        """
-
-    def close(self) -> None:
-        """
-        Finish; nothing is added any more.
-        """
+AddPicture = Callable[[str, ImageArray], None]  # takes a name and an RGB picture
 
 
 def is_video_name(path: Path) -> bool:
@@ -44,17 +29,33 @@ def is_video_name(path: Path) -> bool:
     return path.suffix.lower() in _CODECS
 
 
-def open_sink(out: Path, rate_hz: float) -> PictureSink:
+@contextmanager
+def open_sink(out: Path, rate_hz: float) -> Iterator[AddPicture]:
     """
-    A video for a name that ends in .mp4 or .avi, else a folder.
+    What takes pictures one after the other: into a video for a name that ends in .mp4 or .avi, else into a folder of
+    JPEG files, which is claimed until the ``with`` block ends.
 
-    :raises DataError: if the name is that of a single picture.
+    A video has the size of its first picture, begins with it, and is there when the ``with`` block has ended well.
+
+    :raises DataError: if the name is that of a single picture, something cannot be written, or a picture of a video
+        has another size than the first one.
     """
-    if is_video_name(out):
-        return VideoSink(out, rate_hz)
     if out.suffix.lower() in PICTURE_SUFFIXES:
         raise DataError(f'{out}: found the name of one picture for many, expected a folder, or a name in .mp4 or .avi')
-    return FolderSink(out)
+    if not is_video_name(out):
+        with claim_folder(out):
+            yield lambda name, picture: write_picture(out / f'{name}.jpg', picture)
+        return
+    with ExitStack() as stack:
+        video = _Video(out, rate_hz)
+
+        def add(name: str, picture: ImageArray) -> None:
+            if video.part is None:
+                video.begin(stack.enter_context(atomic_path(out)), (picture.shape[1], picture.shape[0]))
+            video.add(name, picture)
+
+        yield add
+        video.finish()
 
 
 def write_picture(path: Path, picture: ImageArray) -> None:
@@ -72,72 +73,40 @@ def write_picture(path: Path, picture: ImageArray) -> None:
     write_bytes(path, content.tobytes())
 
 
-class FolderSink:
+class _Video:
     """
-    One JPEG file for each picture.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def add(self, name: str, picture: ImageArray) -> None:
-        """
-        Write ``name.jpg``.
-
-        :raises DataError: if it cannot be written.
-        """
-        write_picture(self._folder / f'{name}.jpg', picture)
-
-    def close(self) -> None:
-        """
-        Nothing is left to do.
-        """
-
-
-class VideoSink:
-    """
-    A video whose size is that of the first picture; it begins with the first one.
+    A video that is being written, into a file beside the one that it will be.
     """
 
     def __init__(self, path: Path, rate_hz: float) -> None:
+        self.part: Path | None = None
         self._path = path
         self._rate_hz = rate_hz
-        self._writer: cv2.VideoWriter | None = None
-        self._size = (0, 0)
+        self._count = 0
+
+    def begin(self, part: Path, size: tuple[int, int]) -> None:
+        self.part, self._size = part, size
+        even = (size[0] // 2 * 2, size[1] // 2 * 2)  # what most codecs want
+        codec = cv2.VideoWriter.fourcc(*_CODECS[part.suffix.lower()])
+        self._writer = cv2.VideoWriter(str(part), codec, self._rate_hz, even)
+        if not self._writer.isOpened():
+            raise DataError(f'{self._path}: OpenCV cannot write this video; another suffix (.avi, .mp4) may do')
 
     def add(self, name: str, picture: ImageArray) -> None:
-        """
-        Append a picture.
-
-        :raises DataError: if the video cannot be written, or the picture has another size than the first one.
-        """
-        size = (picture.shape[1], picture.shape[0])
-        if self._writer is None:
-            self._size = size
-            self._writer = self._begin()
-        if size != self._size:
+        width, height = self._size
+        if picture.shape[:2] != (height, width):
             raise DataError(
-                f'{self._path}: found a picture of {size[0]}x{size[1]} ({name}), expected {self._size[0]}x'
-                f'{self._size[1]} as of the first one; write to a folder instead'
+                f'{self._path}: found a picture of {picture.shape[1]}x{picture.shape[0]} ({name}), expected '
+                f'{width}x{height} as of the first one; write to a folder instead'
             )
-        even = picture[: size[1] // 2 * 2, : size[0] // 2 * 2]  # what most codecs want
-        self._writer.write(cv2.cvtColor(even, cv2.COLOR_RGB2BGR))
+        self._writer.write(cv2.cvtColor(picture[: height // 2 * 2, : width // 2 * 2], cv2.COLOR_RGB2BGR))
+        self._count += 1
 
-    def close(self) -> None:
-        """
-        Finish the file.
-        """
-        if self._writer is not None:
-            self._writer.release()
-
-    def _begin(self) -> cv2.VideoWriter:
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise DataError(f'{self._path}: cannot be written: {error.strerror}') from error
-        codec = cv2.VideoWriter.fourcc(*_CODECS[self._path.suffix.lower()])
-        even = (self._size[0] // 2 * 2, self._size[1] // 2 * 2)
-        writer = cv2.VideoWriter(str(self._path), codec, self._rate_hz, even)
-        if not writer.isOpened():
-            raise DataError(f'{self._path}: OpenCV cannot write this video; another suffix (.avi, .mp4) may do')
-        return writer
+    def finish(self) -> None:
+        if self.part is None:
+            return
+        self._writer.release()
+        # OpenCV does not say when a disk is full.
+        written = int(cv2.VideoCapture(str(self.part)).get(cv2.CAP_PROP_FRAME_COUNT))
+        if written < self._count:
+            raise DataError(f'{self._path}: cannot be written: {written} of {self._count} pictures fit')

@@ -62,6 +62,38 @@ def test_a_video_becomes_a_video(images, tmp_path):
     assert cv2.VideoCapture(str(second)).get(cv2.CAP_PROP_FRAME_COUNT) == 3
 
 
+@pytest.mark.parametrize('option', ['--threshold-px=-1', '--every=0', '--max-frames=-3', '--max-frames=0', '--fps=nan'])
+def test_numbers_that_are_none_are_refused_by_the_parser(option, images, tmp_path):
+    with pytest.raises(SystemExit, match='2'):
+        main([str(images), '--out', str(tmp_path / 'out'), option])
+    assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize('size', [(1, 1), (1, 2)])
+@pytest.mark.parametrize('method', ['kp2d', 'sift', 'orb'])
+def test_the_smallest_image_is_drawn(size, method, tmp_path):
+    pytest.importorskip('onnxruntime')
+    cv2.imwrite(str(tmp_path / 'a.png'), np.zeros(size, np.uint8))
+    assert main([str(tmp_path / 'a.png'), '--method', method, '--out', str(tmp_path / 'out.png')]) == 0
+    assert main([str(tmp_path), '--method', method, '--out', str(tmp_path / 'frames'), '--quiet']) == 0
+    assert cv2.imread(str(tmp_path / 'frames' / 'frame_000000.jpg')) is not None
+
+
+def test_what_was_drawn_before_ctrl_c_is_kept(images, tmp_path, monkeypatch, capsys):
+    drawn = []
+
+    def interrupt(frame, result, title):
+        drawn.append(frame)
+        if len(drawn) == 4:
+            raise KeyboardInterrupt
+        return np.zeros((48, 64, 3), np.uint8)
+
+    monkeypatch.setattr('kp2d_ros.cli.draw.draw_tracks', interrupt)
+    assert main([str(images), '--method', 'orb', '--out', str(tmp_path / 'a.avi'), '--quiet']) == 130
+    assert cv2.VideoCapture(str(tmp_path / 'a.avi')).get(cv2.CAP_PROP_FRAME_COUNT) == 3
+    assert '3 pictures' in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [

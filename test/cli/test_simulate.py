@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import resource
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -12,6 +14,10 @@ from kp2d_ros.recordings.sources import open_sequence
 from kp2d_ros.simulation.scene import SceneConfig, SimulatedSequence
 
 SMALL = ['frames=3', 'width=96', 'height=64', 'samples=1']
+
+
+def interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def test_the_bag_holds_the_simulated_sequence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -41,6 +47,29 @@ def test_a_bag_that_exists_is_not_overwritten(tmp_path: Path, capsys: pytest.Cap
     assert main([*SMALL, '--out', str(tmp_path / 'bag')]) == 1
     assert str(tmp_path / 'bag') in capsys.readouterr().err
     assert (tmp_path / 'bag' / 'mine').read_text() == 'precious'
+
+
+@pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
+@pytest.mark.parametrize('ending', ['Ctrl-C', 'full disk'])
+def test_what_ends_early_leaves_nothing_and_the_next_run_writes(
+    ending: str, storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip('rosbags', reason='rosbags is not installed (extra: bags)')
+    command = [*SMALL, '--out', str(tmp_path / 'bag'), '--storage', storage]
+    with monkeypatch.context() as patched:
+        if ending == 'Ctrl-C':
+            patched.setattr(SimulatedSequence, 'render', interrupt)
+            assert main(command) == 130
+        else:
+            limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, limits[1]))
+            assert main(command) == 1
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            error = capsys.readouterr().err
+            assert 'bag: cannot be written' in error and error.count('\n') == 1
+    assert list(tmp_path.iterdir()) == []
+    assert main(command) == 0
+    assert len(open_sequence(tmp_path / 'bag')) == 3
 
 
 @pytest.mark.parametrize(

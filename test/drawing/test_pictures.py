@@ -4,6 +4,10 @@
 Pictures of keypoints and matches: what is drawn where, what the legend says, and where the files go.
 """
 
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -111,26 +115,60 @@ def test_no_match_at_all_can_be_drawn():
 
 
 @pytest.mark.parametrize('suffix', ['.avi', '.mp4'])
-def test_a_video_holds_every_picture(tmp_path, suffix):
-    sink = open_sink(tmp_path / 'new' / f'clip{suffix}', 5.0)
-    for level in (50, 120, 190):
-        sink.add('frame', np.full((49, 65, 3), (level, 0, 0), np.uint8))  # odd sides
-    sink.close()
+def test_a_video_holds_every_picture(tmp_path: Path, suffix: str) -> None:
+    with open_sink(tmp_path / 'new' / f'clip{suffix}', 5.0) as add:
+        for level in (50, 120, 190):
+            add('frame', np.full((49, 65, 3), (level, 0, 0), np.uint8))  # odd sides
     video = cv2.VideoCapture(str(tmp_path / 'new' / f'clip{suffix}'))
     shades = [round(float(found[1][..., 2].mean()), -1) for found in iter(video.read, (False, None))]
     assert shades == [50, 120, 190]
 
 
-def test_a_video_refuses_a_picture_of_another_size(tmp_path):
-    sink = open_sink(tmp_path / 'clip.avi', 5.0)
-    sink.add('one', np.zeros((48, 64, 3), np.uint8))
-    with pytest.raises(DataError, match=r'found a picture of 32x48 \(two\), expected 64x48'):
-        sink.add('two', np.zeros((48, 32, 3), np.uint8))
-    sink.close()
+def test_a_video_refuses_a_picture_of_another_size(tmp_path: Path) -> None:
+    with open_sink(tmp_path / 'clip.avi', 5.0) as add:
+        add('one', np.zeros((48, 64, 3), np.uint8))
+        with pytest.raises(DataError, match=r'found a picture of 32x48 \(two\), expected 64x48'):
+            add('two', np.zeros((48, 32, 3), np.uint8))
 
 
-def test_names_of_no_known_kind_are_refused(tmp_path):
+@pytest.fixture
+def full_disk() -> Iterator[None]:
+    """
+    No file grows beyond 20 kB.
+    """
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.usefixtures('full_disk')
+@pytest.mark.parametrize('name', ['clip.avi', 'clip.mp4', 'folder'])
+def test_a_full_disk_leaves_nothing_that_is_cut(tmp_path: Path, rng: np.random.Generator, name: str) -> None:
+    with pytest.raises(DataError, match=f'{name}.*: cannot be written'), open_sink(tmp_path / name, 5.0) as add:
+        for _ in range(5):
+            add('noise', rng.integers(0, 256, (240, 320, 3), dtype=np.uint8))
+    assert not any(path.is_file() for path in tmp_path.rglob('*'))
+
+
+def test_two_runs_do_not_draw_into_one_folder(tmp_path: Path) -> None:
+    with (
+        open_sink(tmp_path / 'out', 5.0),
+        pytest.raises(DataError, match='another run'),
+        open_sink(tmp_path / 'out', 5.0),
+    ):
+        pass
+
+
+@pytest.mark.parametrize('size', [(1, 1), (1, 2), (3, 400)])
+def test_a_picture_of_any_size_can_have_a_caption(size: tuple[int, int]) -> None:
+    legend = [LegendEntry('a scale of colours that needs room', ((255, 0, 0), (0, 255, 0))), LegendEntry('words')]
+    drawn = add_caption(np.zeros((*size, 3), np.uint8), 'a title', legend)
+    assert drawn.shape[0] > size[0] and drawn.shape[1] >= size[1]
+
+
+def test_names_of_no_known_kind_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match='cannot write pictures of this kind'):
         write_picture(tmp_path / 'a.docx', np.zeros((8, 8, 3), np.uint8))
-    with pytest.raises(DataError, match='found the name of one picture for many'):
-        open_sink(tmp_path / 'a.png', 5.0)
+    with pytest.raises(DataError, match='found the name of one picture for many'), open_sink(tmp_path / 'a.png', 5.0):
+        pass
