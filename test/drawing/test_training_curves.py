@@ -36,5 +36,6 @@ def test_draws_what_was_measured(tmp_path):
 
 
 def test_says_where_it_cannot_write(tmp_path):
+    (tmp_path / 'file').touch()
     with pytest.raises(DataError, match='cannot be written'):
-        draw_curves(rows(tmp_path), tmp_path / 'missing' / 'curves.png')
+        draw_curves(rows(tmp_path), tmp_path / 'file' / 'curves.png')
