@@ -14,10 +14,11 @@ import argparse
 import json
 from time import process_time
 
+from kp2d_ros.cli.command import add_methods_option, split_methods
 from kp2d_ros.core.records import Frame
 from kp2d_ros.evaluation.odometry.report import count_states, stage_spreads
 from kp2d_ros.evaluation.odometry.runner import run_sequence
-from kp2d_ros.inference.pipeline import build_extractor, build_frontend, load_pipeline_config
+from kp2d_ros.inference.pipeline import build_extractor, build_frontend, configure_method, load_pipeline_config
 from kp2d_ros.metrics.frame_record import FrameRecord
 from kp2d_ros.simulation.scene import SceneConfig, SimulatedSequence
 
@@ -28,7 +29,7 @@ def main() -> None:
     """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('settings', nargs='*', metavar='KEY=VALUE', help='of the frontend: extractor.max_keypoints=500')
-    parser.add_argument('--extractors', nargs='+', default=['sift', 'orb'], metavar='NAME')
+    add_methods_option(parser, 'sift,orb')
     parser.add_argument('--width', type=int, default=640)
     parser.add_argument('--height', type=int, default=480)
     parser.add_argument('--frames', type=int, default=40)
@@ -36,10 +37,11 @@ def main() -> None:
     arguments = parser.parse_intermixed_args()
     scene = SceneConfig(frames=arguments.frames, width=arguments.width, height=arguments.height, color=False)
     frames = list(SimulatedSequence(scene))
-    records: dict[str, list[FrameRecord]] = {name: [] for name in arguments.extractors}
-    cpu_seconds = dict.fromkeys(arguments.extractors, 0.0)
+    methods = split_methods(arguments.methods)
+    records: dict[str, list[FrameRecord]] = {name: [] for name in methods}
+    cpu_seconds = dict.fromkeys(methods, 0.0)
     for _ in range(arguments.rounds):
-        for name in arguments.extractors:
+        for name in methods:
             begin = process_time()
             records[name] += run_once(frames, name, arguments.settings)
             cpu_seconds[name] += process_time() - begin
@@ -52,8 +54,8 @@ def run_once(frames: list[Frame], name: str, settings: list[str]) -> list[FrameR
     """
     One run from the first image on, without its first image, which warms up.
     """
-    config = load_pipeline_config(overrides=[f'extractor.name={name}', *settings])
-    extractor = build_extractor(config.extractor)
+    config = load_pipeline_config(overrides=settings)
+    extractor = build_extractor(configure_method(name, config.extractor))
     return run_sequence(frames, build_frontend(config, extractor))[1:]
 
 

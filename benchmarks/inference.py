@@ -16,17 +16,20 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from kp2d_ros.cli.command import add_methods_option, split_methods
 from kp2d_ros.core.records import Float32Array, ImageArray
 from kp2d_ros.inference.backend import DenseFeatures, KeypointBackend
 from kp2d_ros.inference.export import export_onnx
 from kp2d_ros.inference.extractor import Extractor, ExtractorConfig, Kp2dExtractor
-from kp2d_ros.inference.pipeline import build_backend, build_extractor
-from kp2d_ros.inference.weights import find_checkpoint
+from kp2d_ros.inference.models import method_names, resolve
+from kp2d_ros.inference.pipeline import build_extractor, load_extractor
+from kp2d_ros.inference.torch_backend import open_checkpoint
 
 SIZES = ((320, 240), (640, 480))
 BASELINE = 'sift'
@@ -98,23 +101,22 @@ def textured_image(width: int, height: int) -> ImageArray:
     return np.asarray(np.clip(image * 50 + 128, 0, 255), np.uint8)
 
 
-def build_extractors(models: list[str], folder: Path, threads: int) -> dict[str, tuple[Extractor, Stopwatch]]:
+def build_extractors(methods: list[str], folder: Path, threads: int) -> dict[str, tuple[Extractor, Stopwatch]]:
     """
-    ORB, SIFT, and each model on torch and on ONNX Runtime, on the CPU.
+    ORB, SIFT, and each network on torch and on ONNX Runtime, on the CPU.
     """
     made: dict[str, tuple[Extractor, Stopwatch]] = {}
     for name in ('orb', 'sift'):
         made[name] = build_extractor(ExtractorConfig(name=name)), Stopwatch()
-    for model in models:
-        path = folder / f'{Path(model).stem}.onnx'
-        export_onnx(find_checkpoint(model), path)
-        for runtime, source in (('torch', model), ('onnxruntime', str(path))):
-            config = ExtractorConfig(name='kp2d', model=source, device='cpu', threads=threads, allow_untrained=True)
-            watch = Stopwatch()
-            made[f'{Path(model).stem} {runtime}'] = (
-                Kp2dExtractor(TimedBackend(build_backend(config), watch), config),
-                watch,
-            )
+    config = ExtractorConfig(device='cpu', threads=threads)
+    for word, name in zip(methods, method_names(methods), strict=True):
+        choice = resolve(word, 'cpu', 'torch')
+        path = folder / f'{name.replace(":", "_")}.onnx'
+        export_onnx(open_checkpoint(choice), path)
+        for one in (choice, replace(choice, runtime='onnxruntime', path=path)):
+            extractor, watch = load_extractor(one, config), Stopwatch()
+            if isinstance(extractor, Kp2dExtractor):
+                made[f'{name} {one.runtime}'] = Kp2dExtractor(TimedBackend(extractor.backend, watch), config), watch
     return made
 
 
@@ -159,12 +161,12 @@ def main(argv: list[str] | None = None) -> int:
     Measure and print.
     """
     parser = argparse.ArgumentParser(description='Milliseconds per image and stage of each extractor.')
-    parser.add_argument('--models', nargs='*', default=['compact-s'], help='names of networks or paths of checkpoints')
+    add_methods_option(parser, 'untrained:compact-s')
     parser.add_argument('--rounds', type=int, default=15, help='images per extractor and size')
     parser.add_argument('--threads', type=int, default=0, help='threads of a network; 0: as the runtime decides')
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
-        extractors = build_extractors(args.models, Path(folder), args.threads)
+        extractors = build_extractors(split_methods(args.methods), Path(folder), args.threads)
         for width, height in SIZES:
             measure(extractors, textured_image(width, height), args.rounds)
             for line in figures(extractors, f'{width}x{height}'):

@@ -34,7 +34,7 @@ def main() -> None:
     """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('settings', nargs='*', metavar='KEY:=VALUE', help='of the node: extractor.max_keypoints:=500')
-    parser.add_argument('--extractor', default='kp2d')
+    parser.add_argument('--method', default='kp2d')
     parser.add_argument('--width', type=int, default=320)
     parser.add_argument('--height', type=int, default=240)
     parser.add_argument('--rates', nargs='+', type=float, default=[30.0, 40.0, 60.0], metavar='HZ')
@@ -45,12 +45,12 @@ def main() -> None:
     words = [word for text in arguments.settings for word in ('-p', text)]
     for rate in sorted(arguments.rates):
         with tempfile.TemporaryDirectory() as folder, ProcessGroup(Path(folder)) as group:
-            name = f'extractor.name:={arguments.extractor}'
+            name = f'extractor.name:={arguments.method}'
             command = [sys.executable, '-m', 'kp2d_ros.ros.frontend_node', '--ros-args', '-p', name, *words]
             node = group.start('frontend', command, isolated_environment())
             group.wait_for_words(node, 'active', 60)
             found = measure(frames, rate, arguments.seconds)
-        case = {'benchmark': 'live', 'extractor': arguments.extractor, 'size': f'{arguments.width}x{arguments.height}'}
+        case = {'benchmark': 'live', 'extractor': arguments.method, 'size': f'{arguments.width}x{arguments.height}'}
         print(json.dumps({**case, 'rate_hz': rate, **found}), flush=True)
 
 

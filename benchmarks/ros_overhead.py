@@ -38,7 +38,7 @@ def main() -> None:
     Start the frontend for each case, and this file once more to measure it.
     """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--extractor', default='orb', help='a quick one leaves the machine to the transport')
+    parser.add_argument('--method', default='orb', help='a quick one leaves the machine to the transport')
     parser.add_argument('--width', type=int, default=640)
     parser.add_argument('--height', type=int, default=480)
     parser.add_argument('--images', type=int, default=60)
@@ -48,13 +48,13 @@ def main() -> None:
     if arguments.measure:
         print(json.dumps(measure(arguments)))
         return
-    cases = [(name, kind) for kind in descriptor_types(arguments.extractor) for name in ('shipped', 'none')]
+    cases = [(name, kind) for kind in descriptor_types(arguments.method) for name in ('shipped', 'none')]
     found: dict[tuple[str, str], list[Mapping[str, Any]]] = {case: [] for case in cases}
     for _ in range(arguments.rounds):
         for case in cases:
             found[case].append(run_case(*case, arguments))
     for (profile, kind), rounds in found.items():
-        report(f'{arguments.extractor} {arguments.width}x{arguments.height}', profile, kind, rounds)
+        report(f'{arguments.method} {arguments.width}x{arguments.height}', profile, kind, rounds)
 
 
 def descriptor_types(extractor: str) -> tuple[str, ...]:
@@ -73,7 +73,7 @@ def run_case(profile: str, kind: str, arguments: argparse.Namespace) -> Mapping[
     environment = isolated_environment()
     if profile == 'none':
         environment = {name: value for name, value in environment.items() if name not in _PROFILES}
-    parameters = {'extractor.name': arguments.extractor, 'descriptor_type': kind}
+    parameters = {'extractor.name': arguments.method, 'descriptor_type': kind}
     words = [word for name, value in parameters.items() for word in ('-p', f'{name}:={value}')]
     with tempfile.TemporaryDirectory() as folder, ProcessGroup(Path(folder)) as group:
         command = [sys.executable, '-m', 'kp2d_ros.ros.frontend_node', '--ros-args', *words]

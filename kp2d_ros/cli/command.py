@@ -13,15 +13,56 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from kp2d_ros.core.errors import Kp2dError
 from kp2d_ros.core.settings import flatten
+from kp2d_ros.inference.models import NETWORK
 
 _Number = TypeVar('_Number', int, float)
 
 INTERRUPTED = 130  # what a shell gives for a command ended by Ctrl-C
 PIPE_CLOSED = 141  # and for one whose reader went away
+
+
+def add_method_option(parser: argparse.ArgumentParser, default: str | None = NETWORK) -> None:
+    """
+    ``--method NAME``, for a command that works with one method; None: that of the settings.
+    """
+    parser.add_argument(
+        '--method', default=default, metavar='NAME', help=_method_help('what finds the keypoints', default)
+    )
+
+
+def add_methods_option(parser: argparse.ArgumentParser, default: str = 'kp2d,sift,orb') -> None:
+    """
+    ``--methods A,B``, for a command that compares several; :func:`split_methods` takes it apart.
+    """
+    parser.add_argument('--methods', default=default, metavar='A,B,...', help=_method_help('what to compare', default))
+
+
+def split_methods(text: str) -> list[str]:
+    """
+    The words of ``--methods A,B``.
+    """
+    return [word.strip() for word in text.split(',') if word.strip()]
+
+
+def add_settings(parser: argparse.ArgumentParser, example: str = 'matching.ratio=0.8') -> None:
+    """
+    ``section.key=value`` behind the arguments of a command, as ``settings``.
+    """
+    parser.add_argument('settings', nargs='*', metavar='KEY=VALUE', help=f'settings, for instance {example}')
+
+
+def split_settings(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """
+    Inputs and settings apart, where a command takes any number of both: a word with ``=`` is a setting unless a file is
+    called so.
+    """
+    settings = [word for word in words if '=' in word and not Path(word).exists()]
+    return [word for word in words if word not in settings], settings
 
 
 def list_settings(settings: Any) -> str:
@@ -86,6 +127,11 @@ def _above_zero(value: _Number) -> _Number:
     if not 0 < value < float('inf'):
         raise argparse.ArgumentTypeError(f'found {value}, expected a number above 0')
     return value
+
+
+def _method_help(purpose: str, default: str | None) -> str:
+    more = '' if default is None else f' (default: {default})'
+    return f'{purpose}: kp2d, sift, orb, a network that ships, a file or untrained:PRESET{more}'
 
 
 def _as_word(value: object) -> object:

@@ -18,9 +18,11 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from kp2d_ros.cli.command import run_command
+from kp2d_ros.cli.command import add_method_option, run_command
 from kp2d_ros.cli.ros_processes import ProcessGroup, find_executable, isolated_environment
 from kp2d_ros.core.errors import DataError
+from kp2d_ros.inference.extractor import ExtractorConfig
+from kp2d_ros.inference.pipeline import configure_method
 
 if TYPE_CHECKING:
     from kp2d_ros.evaluation.odometry.recording import Recording
@@ -64,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """
     parser.add_argument('settings', nargs='*', metavar='KEY=VALUE', help='of the scene, see kp2d simulate --list')
     parser.add_argument('--out', type=Path, default=Path('demo_output'), metavar='DIR', help='default: %(default)s')
-    parser.add_argument('--extractor', choices=('kp2d', 'sift', 'orb'), default='kp2d', help='default: %(default)s')
+    add_method_option(parser)
     parser.add_argument(
         '--rate',
         type=float,
@@ -140,9 +142,11 @@ def _play(files: _Files, sequence: SimulatedSequence, args: argparse.Namespace) 
     stamps = sequence.ground_truth.stamps_ns.tolist()
     playing = (stamps[-1] - stamps[0]) * 1e-9 / args.rate if args.rate > 0 else LOCKSTEP_SECONDS * len(stamps)
     environment = isolated_environment()
+    extractor = configure_method(args.method, ExtractorConfig())
     frontend_parameters = {
         'mode': 'live' if args.live else 'replay',
-        'extractor.name': args.extractor,
+        'extractor.name': extractor.name,
+        **({'extractor.model': extractor.model} if extractor.model else {}),
         'odometry': 'unit',
         'use_sim_time': 'true',
     }

@@ -7,14 +7,14 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from kp2d_ros.cli.command import positive_float, positive_int, run_command
+from kp2d_ros.cli.command import add_method_option, positive_float, positive_int, run_command, split_settings
 from kp2d_ros.core.errors import ConfigError, DataError, Kp2dError
 from kp2d_ros.core.records import Float32Array, Frame, ImageArray
 from kp2d_ros.drawing.caption import add_caption
@@ -23,9 +23,16 @@ from kp2d_ros.drawing.keypoints import draw_keypoints, draw_scores, keypoint_leg
 from kp2d_ros.drawing.matches import MODELS, MatchedPair, agreeing_matches, draw_matches, match_legend
 from kp2d_ros.drawing.tracks import draw_tracks
 from kp2d_ros.inference.backend import KeypointBackend
+from kp2d_ros.inference.classical import OpenCvExtractor
 from kp2d_ros.inference.extractor import Extractor, Kp2dExtractor, MatchJudge
-from kp2d_ros.inference.named_extractor import configure_extractor
-from kp2d_ros.inference.pipeline import PipelineConfig, build_extractor, build_frontend, load_pipeline_config
+from kp2d_ros.inference.models import NETWORK, MethodKind, resolve
+from kp2d_ros.inference.pipeline import (
+    PipelineConfig,
+    build_frontend,
+    choose_model,
+    load_extractor,
+    load_pipeline_config,
+)
 from kp2d_ros.inference.score_map import score_map
 from kp2d_ros.odometry.matching import match
 from kp2d_ros.recordings.image_decoding import read_image
@@ -59,12 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='an image; two images (their matches); or a video, bag or folder of KITTI, EuRoC, TUM RGB-D or images '
         '(tracks). Settings may follow, for instance matching.ratio=0.8 extractor.max_keypoints=300',
     )
-    parser.add_argument(
-        '--method',
-        default='kp2d',
-        metavar='NAME',
-        help='kp2d, sift, orb, a network that ships, a checkpoint, an .onnx file, untrained:PRESET (default: kp2d)',
-    )
+    add_method_option(parser)
     parser.add_argument(
         '--out',
         required=True,
@@ -95,8 +97,8 @@ def run(args: argparse.Namespace) -> int:
 
     :raises Kp2dError: if an input, the method or a setting cannot be used, or the output not be written.
     """
-    paths = [Path(word) for word in args.inputs if '=' not in word or Path(word).exists()]
-    settings = [word for word in args.inputs if Path(word) not in paths]
+    words, settings = split_settings(args.inputs)
+    paths = [Path(word) for word in words]
     if not 1 <= len(paths) <= 2:
         raise ConfigError(f'INPUT: found {len(paths)} paths, expected one, or two images')
     method = _find_method(args.method, load_pipeline_config(args.config, settings))
@@ -109,8 +111,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _find_method(word: str, config: PipelineConfig) -> _Method:
-    config = replace(config, extractor=configure_extractor(word, config.extractor))
-    extractor = build_extractor(config.extractor)
+    settings = config.extractor
+    choice = choose_model(settings) if word == NETWORK else resolve(word, settings.device, settings.backend)
+    if choice.kind is MethodKind.OPENCV:
+        return _Method(OpenCvExtractor(word, settings, unit_norm=True), None, config)
+    extractor = load_extractor(choice, settings)
     return _Method(extractor, extractor.backend if isinstance(extractor, Kp2dExtractor) else None, config)
 
 

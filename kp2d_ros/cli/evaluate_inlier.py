@@ -11,18 +11,17 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from kp2d_ros.cli.command import run_command
-from kp2d_ros.cli.keypoint_methods import ModelConfig, build_methods
-from kp2d_ros.core.errors import BackendError, ConfigError
+from kp2d_ros.cli.command import add_method_option, add_settings, run_command
+from kp2d_ros.core.errors import ConfigError
+from kp2d_ros.core.packages import missing_package
 from kp2d_ros.core.settings import build, flatten, parse_overrides, section
 from kp2d_ros.evaluation.fingerprint import read_versions
 from kp2d_ros.evaluation.inlier.report import InlierEvaluation, format_report, make_page, verdict, write_json
 from kp2d_ros.evaluation.inlier.run import InlierProtocol, evaluate_inlier
-from kp2d_ros.evaluation.keypoints.methods import MethodRules
+from kp2d_ros.evaluation.keypoints.methods import MethodRules, ModelConfig, build_methods
 from kp2d_ros.evaluation.keypoints.prediction_cache import PredictionCache
 from kp2d_ros.evaluation.keypoints.run import EvaluationDesk, chosen_pairs
-from kp2d_ros.inference.extractor import ExtractorConfig
-from kp2d_ros.inference.pipeline import find_model
+from kp2d_ros.inference.models import MethodKind
 from kp2d_ros.metrics.keypoint_protocol import KeypointProtocol
 from kp2d_ros.odometry.matching import MatchingConfig
 from kp2d_ros.pairs.homography_sets import SyntheticConfig, open_homography_set, set_fingerprint
@@ -51,18 +50,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         'dataset', type=Path, metavar='DATASET', help='HPatches folder, or a folder or tar of photographs'
     )
-    parser.add_argument(
-        '--model',
-        required=True,
-        metavar='MODEL',
-        help='checkpoint or .onnx of a network, or the name of one that ships',
-    )
+    add_method_option(parser)
     parser.add_argument(
         '--inlier-model', type=Path, metavar='PATH', help='default: NAME_inlier.safetensors beside the model'
     )
     parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='for report.html, report.json, cache/')
     parser.add_argument('--quiet', action='store_true', help='no progress bar')
-    parser.add_argument('settings', nargs='*', metavar='KEY=VALUE', help='settings, see below')
+    add_settings(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -74,11 +68,9 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     try:
-        from kp2d_ros.inference.inlier_model import inlier_file, load_inlier_model
+        from kp2d_ros.inference.inlier_model import load_inlier_model
     except ModuleNotFoundError as error:
-        raise BackendError(
-            f"IO-Net needs the Python package {error.name}, which is not installed; try: pip install 'kp2d_ros[torch]'"
-        ) from error
+        raise missing_package('IO-Net', error.name) from error
     settings = build(InlierSettings, parse_overrides(args.settings))
     protocol = KeypointProtocol(
         width=settings.width,
@@ -88,12 +80,11 @@ def run(args: argparse.Namespace) -> int:
         half_pixel=True,
         color_order='rgb',
     )
-    network = find_model(ExtractorConfig(name='kp2d', model=args.model, device=settings.model.device))
-    (method,) = build_methods([network], MethodRules(protocol.candidates), settings.model)
-    model_id = method.facts.get('model')
-    if not model_id:
-        raise ConfigError(f'--model: found {args.model}, expected a network of this package, which has an IO-Net')
-    path = args.inlier_model or inlier_file(network)
+    (method,) = build_methods([args.method], MethodRules(protocol.candidates), settings.model)
+    path = args.inlier_model or method.choice.inlier_path
+    if method.choice.kind is not MethodKind.NETWORK or path is None:
+        raise ConfigError(f'--method: found {args.method}, expected a network of this package, which has an IO-Net')
+    model_id = method.facts['model']
     model = load_inlier_model(path, model_id, settings.model.device)
     images = open_homography_set(args.dataset, settings.size, settings.synthetic)
     desk = EvaluationDesk(images, protocol, PredictionCache(args.out / 'cache'))

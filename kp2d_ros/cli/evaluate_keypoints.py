@@ -12,29 +12,21 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from kp2d_ros.cli.command import list_settings, run_command
-from kp2d_ros.cli.keypoint_methods import ModelConfig, build_methods
+from kp2d_ros.cli.command import add_methods_option, add_settings, list_settings, run_command, split_methods
 from kp2d_ros.core.errors import BackendError, ConfigError
 from kp2d_ros.core.settings import build, merge, parse_overrides, section
 from kp2d_ros.evaluation.fingerprint import read_versions
-from kp2d_ros.evaluation.keypoints.methods import MethodRules
+from kp2d_ros.evaluation.keypoints.methods import MethodRules, ModelConfig, build_methods
 from kp2d_ros.evaluation.keypoints.page import make_page
 from kp2d_ros.evaluation.keypoints.prediction_cache import PredictionCache
 from kp2d_ros.evaluation.keypoints.report import KeypointEvaluation, format_table, unknown_notes, write_json
 from kp2d_ros.evaluation.keypoints.run import EvaluationDesk, chosen_pairs, evaluate_keypoints
 from kp2d_ros.evaluation.keypoints.summary import verdict
+from kp2d_ros.inference.models import METHODS_HELP
 from kp2d_ros.metrics.keypoint_protocol import KeypointProtocol
 from kp2d_ros.pairs.homography_sets import SyntheticConfig, open_homography_set, set_fingerprint
 
 SUMMARY = 'Repeatability, localisation, homographies and matching on image pairs whose homography is known.'
-
-_METHODS = """methods:
-  orb, sift, akaze          OpenCV as it is, as published figures were measured
-  frontend-orb, -sift       the same detectors as the frontend uses them
-  kp2d, NAME                the network that suits the device; one that ships, by name
-  untrained:compact-s, ...  a network without training (untrained:PATH: a file of one)
-  PATH                      checkpoint, .onnx of kp2d export, or .yaml adapter beside the .onnx of others
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,24 +44,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     The options of the command.
     """
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = f'{_METHODS}\nsettings and their defaults:\n' + list_settings(KeypointSettings())
+    parser.epilog = f'{METHODS_HELP}\nsettings and their defaults:\n' + list_settings(KeypointSettings())
     parser.add_argument(
         'dataset',
         type=Path,
         metavar='DATASET',
         help='HPatches folder (i_* and v_* with images 1 to 6 and H_1_2 to H_1_6), or a folder or tar of photographs',
     )
-    parser.add_argument(
-        '--methods',
-        default='kp2d,orb,sift',
-        metavar='A,B,...',
-        help='what to compare, see below (default: %(default)s)',
-    )
+    add_methods_option(parser, 'kp2d,opencv-orb,opencv-sift')
     parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='for report.html, report.json, cache/')
     parser.add_argument('--size', metavar='WxH', help='short for width=W height=H: 320x240 (default) or 640x480')
     parser.add_argument('--no-cache', action='store_true', help='keep no keypoints in DIR/cache')
     parser.add_argument('--quiet', action='store_true', help='no progress bar')
-    parser.add_argument('settings', nargs='*', metavar='KEY=VALUE', help='settings, see below')
+    add_settings(parser, 'top_k=500')
 
 
 def run(args: argparse.Namespace) -> int:
@@ -84,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         raise BackendError("the report needs the Python package matplotlib: pip install 'kp2d_ros[evaluation]'")
     settings = build(KeypointSettings, merge(_parse_size(args.size), parse_overrides(args.settings)))
     rules = MethodRules(settings.candidates, settings.color_order)
-    methods = build_methods([text.strip() for text in args.methods.split(',') if text.strip()], rules, settings.model)
+    methods = build_methods(split_methods(args.methods), rules, settings.model)
     images = open_homography_set(args.dataset, settings.size, settings.synthetic)
     pairs = chosen_pairs(images, settings)
     desk = EvaluationDesk(images, settings, PredictionCache(None if args.no_cache else args.out / 'cache'))

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kp2d_ros.cli.command import run_command
+from kp2d_ros.cli.command import add_methods_option, run_command, split_methods, split_settings
 from kp2d_ros.core.errors import ConfigError
 from kp2d_ros.recordings.sources import add_reading_options, open_sources
 
@@ -37,18 +37,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     The options of the command.
     """
     parser.add_argument(
-        'sources', nargs='+', type=Path, metavar='SOURCE', help='bag, folder of KITTI, EuRoC, TUM RGB-D or images'
+        'sources',
+        nargs='+',
+        metavar='SOURCE',
+        help='bag, folder of KITTI, EuRoC, TUM RGB-D or images; then settings of the frontend, matching.ratio=0.8',
     )
-    parser.add_argument(
-        '--methods',
-        default='kp2d,sift,orb',
-        metavar='LIST',
-        help='with commas: kp2d, sift, orb, a name, checkpoint or .onnx file, untrained:PRESET; default: %(default)s',
-    )
+    add_methods_option(parser)
     parser.add_argument('--out', type=Path, default=Path('evaluation'), metavar='DIR', help='default: %(default)s')
     parser.add_argument('--seeds', type=int, default=1, metavar='N', help='runs with other random samples; default: 1')
     parser.add_argument('--max-frames', type=int, metavar='N', help='images of each sequence; default: all')
-    parser.add_argument('--set', action='append', default=[], metavar='KEY=VALUE', help='a setting of the frontend')
     parser.add_argument('--config', type=Path, metavar='YAML', help='file of settings, plain or of ROS parameters')
     parser.add_argument('--quiet', action='store_true', help='no progress bar')
     group = parser.add_argument_group('ground truth and scores')
@@ -87,14 +84,16 @@ def run(args: argparse.Namespace) -> int:
 
     if args.seeds < 1 or (args.max_frames is not None and args.max_frames < 2):
         raise ConfigError('--seeds must be at least 1, --max-frames at least 2')
-    config = load_pipeline_config(args.config, args.set)
+    words, settings = split_settings(args.sources)
+    args.sources = [Path(word) for word in words]
+    config = load_pipeline_config(args.config, settings)
     rules = _rules(args)
-    contenders = _contenders(args.methods, args.seeds, config)
+    contenders = _contenders(split_methods(args.methods), args.seeds, config)
     subjects = _open_subjects(args)
     entries = list(_run_all(args, subjects, contenders, rules))
-    own = ('extractor.name', 'extractor.model', 'extractor.allow_untrained', 'ransac.seed')
-    settings = {name: value for name, value, _ in flatten(config) if name not in own}
-    _write_report(Results(entries, rules, settings, read_versions()), args.out)
+    own = ('extractor.name', 'extractor.model', 'ransac.seed')
+    shared = {name: value for name, value, _ in flatten(config) if name not in own}
+    _write_report(Results(entries, rules, shared, read_versions()), args.out)
     return 0
 
 
@@ -150,17 +149,13 @@ def _camera_pose(text: str | None) -> Float64Array | None:
     return transform_from(rotation_from_quaternion(values[3:]), values[:3])
 
 
-def _contenders(methods: str, seeds: int, config: PipelineConfig) -> list[Contender]:
-    from kp2d_ros.inference.named_extractor import configure_extractor, short_name
+def _contenders(words: list[str], seeds: int, config: PipelineConfig) -> list[Contender]:
+    from kp2d_ros.inference.models import method_names
+    from kp2d_ros.inference.pipeline import configure_method
 
-    words = [word.strip() for word in methods.split(',') if word.strip()]
-    names = [short_name(word) for word in words]
-    if not words or len(set(words)) < len(words):
-        raise ConfigError(f'--methods: found {methods!r}, expected some methods, each once')
-    names = [name if names.count(name) == 1 else f'{name}_{place}' for place, name in enumerate(names, start=1)]
     contenders = []
-    for word, name in zip(words, names, strict=True):
-        extractor = configure_extractor(word, config.extractor)
+    for word, name in zip(words, method_names(words), strict=True):
+        extractor = configure_method(word, config.extractor)
         contenders += _seeded(name, replace(config, extractor=extractor), seeds)
     return contenders
 
@@ -173,15 +168,14 @@ def _seeded(name: str, config: PipelineConfig, seeds: int) -> list[Contender]:
     from kp2d_ros.evaluation.fingerprint import hash_file, read_versions
     from kp2d_ros.evaluation.odometry.report import RunInfo
     from kp2d_ros.evaluation.odometry.run import Contender
-    from kp2d_ros.inference.named_extractor import weights_file
-    from kp2d_ros.inference.pipeline import build_extractor, build_frontend
+    from kp2d_ros.inference.pipeline import build_frontend, choose_model, load_extractor
 
-    extractor = build_extractor(config.extractor)
-    weights = weights_file(config.extractor)
+    choice = choose_model(config.extractor)
+    extractor = load_extractor(choice, config.extractor)
     info = extractor.info
     facts = {
         'model_id': info.model_id,
-        'weights_sha256': '' if weights is None else hash_file(weights),
+        'weights_sha256': '' if choice.path is None else hash_file(choice.path),
         'backend': info.backend,
         'device': info.device,
         'versions': read_versions(),
@@ -194,7 +188,7 @@ def _seeded(name: str, config: PipelineConfig, seeds: int) -> list[Contender]:
             Contender(
                 name=name,
                 seed=seeded.ransac.seed,
-                folder=name if number == 0 else f'{name}/seed_{seeded.ransac.seed}',
+                folder=name.replace(':', '_') + ('' if number == 0 else f'/seed_{seeded.ransac.seed}'),
                 info=RunInfo('', info.model_id, info.backend, info.device, settings),
                 facts={**facts, 'settings': settings},
                 start=partial(build_frontend, seeded, extractor),

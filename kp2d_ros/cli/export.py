@@ -13,6 +13,7 @@ from pathlib import Path
 from kp2d_ros.cli.command import run_command
 from kp2d_ros.core.errors import ConfigError
 from kp2d_ros.inference.backend import require_trained
+from kp2d_ros.inference.models import resolve
 from kp2d_ros.networks.config import PRESETS
 
 SUMMARY = 'Write a network as an ONNX file and compare the outputs of torch and ONNX Runtime.'
@@ -23,15 +24,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     The options of the command.
     """
     parser.add_argument(
-        '--model',
+        '--method',
         required=True,
-        metavar='PATH|NAME',
-        help=f'checkpoint (.safetensors, or .ckpt of the public KP2D code), or an untrained {", ".join(PRESETS)}',
+        metavar='NAME',
+        help='checkpoint (.safetensors, or .ckpt of the public KP2D code), a network that ships, or '
+        f'untrained:PRESET ({", ".join(PRESETS)})',
     )
     parser.add_argument('--out', required=True, type=Path, metavar='FILE', help='the file to write, NAME.onnx')
     parser.add_argument('--height', type=int, default=0, help='image height of a file for one size; else any size')
     parser.add_argument('--width', type=int, default=0, help='image width of a file for one size; else any size')
-    parser.add_argument('--allow-untrained', action='store_true', help='accept a network that was never trained')
 
 
 def run(args: argparse.Namespace) -> int:
@@ -42,13 +43,14 @@ def run(args: argparse.Namespace) -> int:
     """
     # Seconds of imports that --help does not need.
     from kp2d_ros.inference.export import export_onnx
-    from kp2d_ros.inference.weights import find_checkpoint
+    from kp2d_ros.inference.torch_backend import open_checkpoint
 
     if args.out.suffix != '.onnx':
         raise ConfigError(f'--out: found {str(args.out)!r}, expected a name that ends in .onnx')
-    checkpoint = find_checkpoint(args.model)
+    choice = resolve(args.method, 'cpu', 'torch')
+    checkpoint = open_checkpoint(choice)
     info = checkpoint.info
-    require_trained(info.model_id, info.is_trained, args.allow_untrained)
+    require_trained(info.model_id, info.is_trained, choice.allow_untrained)
     report = export_onnx(checkpoint, args.out, args.height, args.width)
     sizes = f'{report.width}x{report.height}' if report.width else f'any multiple of {report.size_multiple}'
     found = report.differences

@@ -7,10 +7,11 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from kp2d_ros.cli.command import positive_int, run_command
+from kp2d_ros.cli.command import add_method_option, add_settings, positive_int, run_command
 from kp2d_ros.core.errors import ConfigError
 from kp2d_ros.recordings.sources import add_source_options, open_sources
 
@@ -22,13 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     The options of the command.
     """
     add_source_options(parser)
-    parser.add_argument('settings', nargs='*', metavar='KEY=VALUE', help='settings, for instance matching.ratio=0.8')
+    add_method_option(parser, default=None)
     parser.add_argument('--out', type=Path, default=Path('replay_output'), metavar='DIR', help='default: %(default)s')
-    parser.add_argument('--extractor', metavar='NAME', help='short for extractor.name=NAME: sift, orb or kp2d')
     parser.add_argument('--config', type=Path, metavar='YAML', help='file of settings, plain or of ROS parameters')
     parser.add_argument('--max-frames', type=positive_int, metavar='N', help='stop after so many images')
     parser.add_argument('--plot', action='store_true', help='draw trajectory.png as well')
     parser.add_argument('--quiet', action='store_true', help='no progress bar')
+    add_settings(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -43,10 +44,11 @@ def run(args: argparse.Namespace) -> int:
     from kp2d_ros.core.settings import flatten
     from kp2d_ros.evaluation.odometry.report import RunInfo, format_summary
     from kp2d_ros.evaluation.odometry.runner import replay_offline
-    from kp2d_ros.inference.pipeline import build_extractor, build_frontend, load_pipeline_config
+    from kp2d_ros.inference.pipeline import build_extractor, build_frontend, configure_method, load_pipeline_config
 
-    overrides = [f'extractor.name={args.extractor}'] if args.extractor else []
-    config = load_pipeline_config(args.config, [*overrides, *args.settings])
+    config = load_pipeline_config(args.config, args.settings)
+    if args.method:
+        config = replace(config, extractor=configure_method(args.method, config.extractor))
     (sequence,) = open_sources([args.source], args)
     if sequence.camera is None:
         raise ConfigError(

@@ -13,6 +13,7 @@ own matter. Nothing in the YAML file is executed. For instance::
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from kp2d_ros.core.checks import check_image, check_shape
 from kp2d_ros.core.errors import BackendError, ConfigError, DataError, ShapeError
 from kp2d_ros.core.records import Float32Array, ImageArray, Keypoints
 from kp2d_ros.core.settings import build, load_yaml, section, setting, validate
+from kp2d_ros.inference.extractor import ExtractorConfig, ExtractorInfo
 from kp2d_ros.inference.onnx_backend import RUNTIME_ERRORS, OnnxOptions, open_session
 
 _TYPES: dict[str, type[np.generic]] = {
@@ -116,15 +118,17 @@ def load_adapter(path: Path) -> OnnxAdapter:
 
 class AdaptedModel:
     """
-    A model of others on ONNX Runtime.
+    A model of others on ONNX Runtime, which chooses its keypoints itself; the settings only bound their number.
 
     :param path: the YAML file of the adapter.
+    :param max_keypoints: most keypoints of an image; 0: all.
     :raises ConfigError: if the adapter is none.
     :raises DataError: if the model cannot be read, or has no such input or output.
     :raises BackendError: if this ONNX Runtime cannot run it on that device.
     """
 
-    def __init__(self, path: Path, options: OnnxOptions | None = None) -> None:
+    def __init__(self, path: Path, options: OnnxOptions | None = None, max_keypoints: int = 0) -> None:
+        self._max_keypoints = max_keypoints
         self._adapter = load_adapter(path)
         self.model_path = path.parent / self._adapter.model
         self._session, (provider, _) = open_session(self.model_path, options or OnnxOptions())
@@ -136,6 +140,21 @@ class AdaptedModel:
         for name in self._outputs:
             if name not in known:
                 raise DataError(f'{self.model_path}: found no output {name!r}, expected one of {", ".join(known)}')
+
+    @property
+    def info(self) -> ExtractorInfo:
+        """
+        What makes the keypoints.
+        """
+        return ExtractorInfo(self.model_path.stem, 'onnxruntime', self.device)
+
+    def reconfigured(self, config: ExtractorConfig) -> AdaptedModel:
+        """
+        The same model for another number of keypoints.
+        """
+        other = copy.copy(self)
+        other._max_keypoints = config.max_keypoints
+        return other
 
     def extract(self, image: ImageArray) -> Keypoints:
         """
@@ -158,7 +177,7 @@ class AdaptedModel:
         # What lies in the padding, or is not a number, is no keypoint.
         inside = (xy >= -0.5).all(axis=1) & (xy <= (width - 0.5, height - 0.5)).all(axis=1) & np.isfinite(scores)
         rows = np.flatnonzero(inside)
-        rows = rows[np.argsort(-scores[rows], kind='stable')]
+        rows = rows[np.argsort(-scores[rows], kind='stable')][: self._max_keypoints or None]
         return Keypoints(xy[rows], scores[rows], descriptors[rows])
 
     def _find_input(self) -> tuple[str, type[np.generic]]:

@@ -100,5 +100,5 @@ def require_trained(model_id: str, is_trained: bool, allow_untrained: bool) -> N
     if not is_trained and not allow_untrained:
         raise BackendError(
             f'model: found {model_id}, which was never trained: its keypoints mean nothing; expected a trained one, '
-            'or allow_untrained for tests and timing'
+            'or untrained:NAME for tests and timing'
         )

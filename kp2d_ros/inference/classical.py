@@ -1,14 +1,16 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-OpenCV's SIFT and ORB behind the same protocol as the networks: baselines that need no weights.
+OpenCV's detectors behind the same protocol as the networks: baselines that need no weights.
 
-Both detect more candidates than are wanted, so that suppression and spread have something to choose from.
+SIFT and ORB as the frontend uses them detect more candidates than are wanted, so that suppression and spread have
+something to choose from. OpenCV as it is: its defaults, as published figures were measured.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kp2d_ros.core.checks import check_image
+from kp2d_ros.core.errors import BackendError
 from kp2d_ros.core.records import Float32Array, ImageArray, Keypoints
 from kp2d_ros.inference.extractor import ExtractorConfig, ExtractorInfo
 from kp2d_ros.inference.resizing import resize_image
@@ -105,7 +108,60 @@ class ClassicalExtractor:
         """
         The same detector under other settings.
         """
-        return ClassicalExtractor(config)
+        return ClassicalExtractor(dataclasses.replace(config, name=self._config.name))
+
+
+class OpenCvExtractor:
+    """
+    ``opencv-orb``, ``opencv-sift`` or ``opencv-akaze``: OpenCV with its defaults.
+
+    Whole pixels for ORB; plain SIFT with one point for each orientation.
+
+    :param unit_norm: normalise descriptors, as matching wants them; else they have the length that OpenCV gives them.
+    :raises BackendError: if this OpenCV does not have it.
+    """
+
+    def __init__(self, name: str, config: ExtractorConfig, unit_norm: bool = False) -> None:
+        self._name = name
+        self._unit_norm = unit_norm
+        self._count = config.max_keypoints
+        self._detector = _OPENCV[name](config.max_keypoints)
+
+    @property
+    def info(self) -> ExtractorInfo:
+        """
+        What makes the keypoints.
+        """
+        return ExtractorInfo(self._name, 'opencv', 'cpu')
+
+    def extract(self, image: ImageArray) -> Keypoints:
+        """
+        Keypoints of a uint8 image, (H, W) gray or (H, W, 3) RGB, best first.
+
+        :raises ShapeError: if the image is not such an image.
+        :raises BackendError: if OpenCV fails.
+        """
+        check_image(image)
+        try:
+            points, descriptors = self._detector.detectAndCompute(_gray(image), None)
+        except cv2.error as error:
+            raise BackendError(f'{self._name} in OpenCV {cv2.__version__}: {" ".join(str(error).split())}') from error
+        if not points:
+            binary = self._detector.descriptorType() == cv2.CV_8U
+            descriptors = np.empty((0, self._detector.descriptorSize()), np.uint8 if binary else np.float32)
+        xy = np.array([point.pt for point in points], np.float32).reshape(-1, 2)
+        scores = np.array([point.response for point in points], np.float32)
+        if self._unit_norm and descriptors.dtype == np.float32:
+            descriptors = descriptors / np.maximum(np.linalg.norm(descriptors, axis=1, keepdims=True), 1e-12)
+        # OpenCV gives more than it is asked for where several score the same.
+        rows = np.argsort(-scores, kind='stable')[: self._count]
+        return Keypoints(xy[rows], scores[rows], np.asarray(descriptors)[rows])
+
+    def reconfigured(self, config: ExtractorConfig) -> OpenCvExtractor:
+        """
+        The same detector for another number of keypoints.
+        """
+        return OpenCvExtractor(self._name, config, self._unit_norm)
 
 
 class _Sift:
@@ -211,4 +267,21 @@ def _nothing(descriptors: npt.NDArray[Any]) -> _Candidates:
     return _Candidates(np.empty((0, 2), np.float32), np.empty(0, np.float32), descriptors, np.empty(0, np.int64))
 
 
+def _akaze(count: int) -> Any:
+    # OpenCV 5 moved it into a module that its wheels lack.
+    found = getattr(cv2, 'AKAZE', None) or getattr(getattr(cv2, 'xfeatures2d', None), 'AKAZE', None)
+    make = getattr(found, 'create', None) or getattr(cv2, 'AKAZE_create', None)
+    if make is None:
+        raise BackendError(
+            f'akaze: found OpenCV {cv2.__version__}, whose Python module has no AKAZE, expected one that has it: '
+            'OpenCV 4, or a build with xfeatures2d'
+        )
+    return make()
+
+
 _DETECTORS: dict[str, type[_Sift] | type[_Orb]] = {'sift': _Sift, 'orb': _Orb}
+_OPENCV: dict[str, Callable[[int], Any]] = {
+    'opencv-orb': cv2.ORB.create,
+    'opencv-sift': cv2.SIFT.create,
+    'opencv-akaze': _akaze,
+}

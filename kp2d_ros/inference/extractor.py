@@ -49,8 +49,8 @@ class ExtractorConfig:
     root_sift: bool = setting(True, 'sift: compare square roots of its histograms (RootSIFT)')
     model: str = setting(
         '',
-        'kp2d: name of a network that ships, or path of a checkpoint or .onnx file; empty: the one that ships for the '
-        'device',
+        'kp2d: name of a network that ships, untrained:PRESET, or path of a checkpoint, .onnx file or .yaml adapter; '
+        'empty: the one that ships for the device',
     )
     backend: str = setting(
         'auto', 'kp2d: what runs the network; auto goes by the model', choices=('auto', 'torch', 'onnxruntime')
@@ -69,7 +69,6 @@ class ExtractorConfig:
         '',
         'kp2d: IO-Net that judges matches: a path; auto: NAME_inlier.safetensors beside the model; empty: none',
     )
-    allow_untrained: bool = setting(False, 'kp2d: accept a network that was never trained (for tests and timing)')
 
     def __post_init__(self) -> None:
         validate(self)

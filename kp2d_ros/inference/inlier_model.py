@@ -20,7 +20,6 @@ from kp2d_ros.inference.torch_backend import find_device
 from kp2d_ros.networks.inlier_net import InlierCheckpoint, load_inlier_net
 
 _LOGGER = logging.getLogger(__name__)
-_SUFFIX = '_inlier.safetensors'
 _INPUTS = 5  # x, y, x, y and the descriptor distance
 
 
@@ -102,26 +101,15 @@ def load_inlier_model(path: Path, model_id: str, device: str = 'auto') -> Inlier
     return InlierModel(checkpoint, device)
 
 
-def inlier_file(model: str) -> Path:
+def find_inlier_model(path: Path, model_id: str, device: str = 'auto') -> InlierModel | None:
     """
-    Where training leaves the IO-Net of a network: ``best_inlier.safetensors`` for ``best.safetensors`` and
-    ``best.onnx``.
+    The IO-Net of a file, if it is there; None, with a line in the log, if it is not or belongs to another network.
     """
-    path = Path(model).expanduser()
-    return path.with_name(path.stem + _SUFFIX)
-
-
-def find_inlier_model(model: str, model_id: str, device: str = 'auto') -> InlierModel | None:
-    """
-    The IO-Net beside a model (:func:`inlier_file`); None, with a line in the log, if there is none or it belongs to
-    another network.
-    """
-    beside = inlier_file(model)
-    if not beside.is_file():
-        _LOGGER.info('%s: found no %s beside it, matches are not judged', model, beside.name)
+    if not path.is_file():
+        _LOGGER.info('%s: found no %s beside it, matches are not judged', model_id, path.name)
         return None
     try:
-        return load_inlier_model(beside, model_id, device)
+        return load_inlier_model(path, model_id, device)
     except ConfigError as error:
         _LOGGER.warning('%s; matches are not judged', error)
         return None

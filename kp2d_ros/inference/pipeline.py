@@ -9,23 +9,24 @@ The runtimes of networks are imported when one is asked for: SIFT and ORB need n
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from kp2d_ros.core.errors import BackendError, ConfigError
+from kp2d_ros.core.errors import ConfigError
+from kp2d_ros.core.packages import install_command, missing_package
 from kp2d_ros.core.settings import build, load_yaml, merge, nest, parse_overrides, section
 from kp2d_ros.inference.backend import KeypointBackend, require_trained
-from kp2d_ros.inference.classical import ClassicalExtractor
+from kp2d_ros.inference.classical import ClassicalExtractor, OpenCvExtractor
 from kp2d_ros.inference.extractor import Extractor, ExtractorConfig, Kp2dExtractor, MatchJudge
-from kp2d_ros.inference.shipped import default_name, shipped_file
-from kp2d_ros.networks.config import PRESETS
+from kp2d_ros.inference.models import NETWORK, MethodKind, ModelChoice, resolve
 from kp2d_ros.odometry.frontend import Frontend, FrontendConfig
 
+_LOGGER = logging.getLogger(__name__)
 _ROS_KEY = 'ros__parameters'
-_UNTRAINED = 'compact-s'  # with allow_untrained, where no model is named
-_PACKAGES = {'torch': 'torch', 'safetensors': 'torch', 'onnxruntime': 'onnx'}  # by the extra of pip that brings them
+_FALLBACK = 'sift'  # what finds keypoints where no runtime of networks is installed
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,100 +57,111 @@ def build_frontend(config: PipelineConfig, extractor: Extractor) -> Frontend:
     return Frontend(extractor.extract, config, extractor.judge if isinstance(extractor, MatchJudge) else None)
 
 
+def configure_method(word: str, config: ExtractorConfig) -> ExtractorConfig:
+    """
+    The settings for a method, the others as they are; ``kp2d`` leaves the network that ``config`` names.
+
+    :raises ConfigError: if the word is neither a name nor a file, or OpenCV as it is, which is no extractor of the
+        frontend.
+    """
+    choice = resolve(word, config.device, config.backend)
+    if choice.kind is MethodKind.OPENCV:
+        raise ConfigError(
+            f'method: found {word}, which is only for evaluating and drawing keypoints, expected '
+            f'{word.removeprefix("opencv-")} or another one of the frontend'
+        )
+    if choice.kind is MethodKind.CLASSICAL:
+        return replace(config, name=word)
+    return replace(config, name=NETWORK, model=config.model if choice.is_default else word)
+
+
 def build_extractor(config: ExtractorConfig) -> Extractor:
     """
     The extractor of a configuration, its network loaded.
 
-    :raises ConfigError: if it needs a model and none is named, or the model does not go with the backend.
+    Where no runtime of the default network is installed, that is SIFT, with a line in the log.
+
+    :raises ConfigError: if the model is neither a name nor a file, or does not go with the backend.
     :raises DataError: if the file of the model cannot be read as such.
     :raises BackendError: if it was not trained, or its runtime or device is not there.
     """
-    return _EXTRACTORS[config.name](config)
-
-
-def find_model(config: ExtractorConfig) -> str:
-    """
-    The path or name of the network of a configuration: the one that is named, or the one that ships for the device.
-
-    :raises ConfigError: if none is named and none ships.
-    """
-    name = config.model or default_name(config.device) or (_UNTRAINED if config.allow_untrained else '')
-    if not name:
-        raise ConfigError(
-            'extractor.model: found none, and no network beside this installation; expected the path of a checkpoint '
-            f'or .onnx file (extractor.model=PATH), or extractor.allow_untrained=true for tests and timing with one of '
-            f'{", ".join(PRESETS)}; extractor.name=sift and orb need no weights'
+    choice = choose_model(config)
+    if choice.is_default and not choice.has_runtime:
+        _LOGGER.warning(
+            'no runtime of networks is installed, the keypoints are those of SIFT; for the network: %s',
+            install_command(choice.runtime),
         )
-    return str(shipped_file(name, config.device, config.backend) or name)
+        return ClassicalExtractor(replace(config, name=_FALLBACK))
+    return load_extractor(choice, config)
 
 
-def build_backend(config: ExtractorConfig) -> KeypointBackend:
+def choose_model(config: ExtractorConfig) -> ModelChoice:
     """
-    The network of a configuration on its runtime and device.
+    What a configuration names: a detector of OpenCV, or its network.
 
-    :raises ConfigError: if no model is named, or it does not go with the backend.
+    :raises ConfigError: as :func:`resolve`.
+    """
+    return resolve(config.model if config.name == NETWORK else config.name, config.device, config.backend)
+
+
+def load_extractor(choice: ModelChoice, config: ExtractorConfig) -> Extractor:
+    """
+    The extractor of a choice, whatever ``name`` and ``model`` of the configuration say.
+
     :raises DataError: if the file of the model cannot be read as such.
     :raises BackendError: if it was not trained, or its runtime or device is not there.
     """
-    model = find_model(config)
-    runtime = 'onnxruntime' if Path(model).suffix == '.onnx' else 'torch'
-    if config.backend not in ('auto', runtime):
-        raise ConfigError(
-            f'extractor.backend: found {config.backend!r} for {model}, expected {runtime!r}; '
-            'kp2d export makes .onnx files, which onnxruntime runs, from checkpoints, which torch runs'
-        )
     try:
-        backend = _BACKENDS[runtime](model, config)
+        return _EXTRACTORS[choice.kind](choice, config)
     except ModuleNotFoundError as error:
-        if error.name not in _PACKAGES:
-            raise
-        raise BackendError(
-            f'{model}: needs the Python package {error.name}, which is not installed; '
-            f"try: pip install 'kp2d_ros[{_PACKAGES[error.name]}]'"
-        ) from error
-    require_trained(backend.info.model_id, backend.info.is_trained, config.allow_untrained)
-    return backend
+        if (error.name or '').startswith('kp2d_ros'):
+            raise  # a fault of this package
+        raise missing_package(choice.word or NETWORK, error.name) from error
 
 
-def _torch_backend(model: str, config: ExtractorConfig) -> KeypointBackend:
-    from kp2d_ros.inference.torch_backend import TorchBackend, TorchOptions
-    from kp2d_ros.inference.weights import find_checkpoint
+def _network_extractor(choice: ModelChoice, config: ExtractorConfig) -> Extractor:
+    backend = _BACKENDS[choice.runtime](choice, config)
+    require_trained(backend.info.model_id, backend.info.is_trained, choice.allow_untrained)
+    return Kp2dExtractor(backend, config, _find_judge(choice, config, backend.info.model_id))
+
+
+def _adapted_extractor(choice: ModelChoice, config: ExtractorConfig) -> Extractor:
+    from kp2d_ros.inference.adapted_onnx import AdaptedModel
+    from kp2d_ros.inference.onnx_backend import OnnxOptions
+
+    return AdaptedModel(_file(choice), OnnxOptions(config.device, 'auto', config.threads), config.max_keypoints)
+
+
+def _torch_backend(choice: ModelChoice, config: ExtractorConfig) -> KeypointBackend:
+    from kp2d_ros.inference.torch_backend import TorchBackend, TorchOptions, open_checkpoint
 
     options = TorchOptions(config.device, config.precision, config.threads, config.compile)
-    return TorchBackend(find_checkpoint(model), options)
+    return TorchBackend(open_checkpoint(choice), options)
 
 
-def _onnx_backend(model: str, config: ExtractorConfig) -> KeypointBackend:
+def _onnx_backend(choice: ModelChoice, config: ExtractorConfig) -> KeypointBackend:
     from kp2d_ros.inference.onnx_backend import OnnxBackend, OnnxOptions
 
-    options = OnnxOptions(config.device, config.precision, config.threads)
-    return OnnxBackend(Path(model).expanduser(), options)
+    return OnnxBackend(_file(choice), OnnxOptions(config.device, config.precision, config.threads))
 
 
-def _kp2d_extractor(config: ExtractorConfig) -> Extractor:
-    config = replace(config, model=find_model(config))
-    backend = build_backend(config)
-    return Kp2dExtractor(backend, config, _find_judge(config, backend.info.model_id))
+def _file(choice: ModelChoice) -> Path:
+    if choice.path is None:
+        raise ConfigError(f'method: found {choice.word}, which has no file, expected one that has')
+    return choice.path
 
 
-def _find_judge(config: ExtractorConfig, model_id: str) -> MatchJudge | None:
+def _find_judge(choice: ModelChoice, config: ExtractorConfig, model_id: str) -> MatchJudge | None:
     """
     The IO-Net of a configuration; it runs on torch, whatever runs the network.
     """
     if not config.inlier_model:
         return None
-    try:
-        from kp2d_ros.inference.inlier_model import find_inlier_model, load_inlier_model
-    except ModuleNotFoundError as error:
-        if error.name not in _PACKAGES:
-            raise
-        raise BackendError(
-            f'extractor.inlier_model: IO-Net needs the Python package {error.name}, which is not installed; '
-            f"try: pip install 'kp2d_ros[{_PACKAGES[error.name]}]'"
-        ) from error
+    from kp2d_ros.inference.inlier_model import find_inlier_model, load_inlier_model
+
     device = config.device if config.device.startswith(('cpu', 'cuda')) else 'auto'
     if config.inlier_model == 'auto':
-        return find_inlier_model(config.model, model_id, device)
+        return None if choice.inlier_path is None else find_inlier_model(choice.inlier_path, model_id, device)
     return load_inlier_model(Path(config.inlier_model).expanduser(), model_id, device)
 
 
@@ -174,12 +186,13 @@ def _from_ros(values: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
     return taken
 
 
-_BACKENDS: dict[str, Callable[[str, ExtractorConfig], KeypointBackend]] = {
+_BACKENDS: dict[str, Callable[[ModelChoice, ExtractorConfig], KeypointBackend]] = {
     'torch': _torch_backend,
     'onnxruntime': _onnx_backend,
 }
-_EXTRACTORS: dict[str, Callable[[ExtractorConfig], Extractor]] = {
-    'sift': ClassicalExtractor,
-    'orb': ClassicalExtractor,
-    'kp2d': _kp2d_extractor,
+_EXTRACTORS: dict[MethodKind, Callable[[ModelChoice, ExtractorConfig], Extractor]] = {
+    MethodKind.CLASSICAL: lambda choice, config: ClassicalExtractor(replace(config, name=choice.word)),
+    MethodKind.OPENCV: lambda choice, config: OpenCvExtractor(choice.word, config),
+    MethodKind.NETWORK: _network_extractor,
+    MethodKind.ADAPTED: _adapted_extractor,
 }

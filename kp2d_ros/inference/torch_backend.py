@@ -13,13 +13,21 @@ import torch
 from torch import Tensor
 
 from kp2d_ros.core.checks import check_shape
-from kp2d_ros.core.errors import BackendError
+from kp2d_ros.core.errors import BackendError, ConfigError
 from kp2d_ros.core.records import Float32Array, ImageArray
 from kp2d_ros.inference.backend import BackendInfo, check_network_image
-from kp2d_ros.networks.build import fold_batch_norms
-from kp2d_ros.networks.checkpoint import Checkpoint, network_from_checkpoint
+from kp2d_ros.inference.models import ModelChoice
+from kp2d_ros.networks.build import build_network, fold_batch_norms
+from kp2d_ros.networks.checkpoint import (
+    Checkpoint,
+    checkpoint_from_network,
+    load_checkpoint,
+    network_from_checkpoint,
+)
+from kp2d_ros.networks.config import PRESETS
 from kp2d_ros.networks.network import KeypointFeatures, KeypointNetwork
 
+_SEED = 0
 _DTYPES = {'fp32': torch.float32, 'fp16': torch.float16, 'bf16': torch.bfloat16}
 
 
@@ -141,6 +149,25 @@ class TorchBackend:
             return pixels.expand(1, self._network.config.image_channels, *pixels.shape)
         planes = pixels.permute(2, 0, 1)[None]
         return planes if self._network.config.use_color else planes.mean(dim=1, keepdim=True)
+
+
+def open_checkpoint(choice: ModelChoice) -> Checkpoint:
+    """
+    The weights of a network that torch runs; those of a preset are straight from the initialisation, the same each
+    time.
+
+    :raises ConfigError: if torch does not run it.
+    :raises DataError: if the file cannot be read as a checkpoint.
+    :raises BackendError: if the weights do not fit the network.
+    """
+    if choice.runtime != 'torch':
+        raise ConfigError(f'method: found {choice.word}, which runs on {choice.runtime}, expected a checkpoint')
+    if choice.path is not None:
+        return load_checkpoint(choice.path)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_SEED)
+        network = build_network(PRESETS[choice.preset])
+    return checkpoint_from_network(network, f'untrained-{choice.preset}', is_trained=False)
 
 
 def find_device(name: str) -> torch.device:

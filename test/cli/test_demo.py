@@ -57,7 +57,7 @@ def test_three_processes_over_dds_give_the_trajectory_of_the_offline_run(
         except BackendError as error:
             pytest.skip(str(error))
     out = tmp_path / 'demo'
-    assert main([*SMALL, '--extractor', 'sift', '--out', str(out)]) == 0, capsys.readouterr().err
+    assert main([*SMALL, '--method', 'sift', '--out', str(out)]) == 0, capsys.readouterr().err
     result = json.loads((out / 'result.json').read_text())
     assert result['frames'] == {'sent': 20, 'received': 20, 'processed': 20, 'dropped': 0, 'recorded': 20}
     assert result['messages'] == {
@@ -75,7 +75,7 @@ def test_three_processes_over_dds_give_the_trajectory_of_the_offline_run(
     assert cv2.imread(str(out / 'frame.png')).shape == (240, 320, 3)
     assert (out / 'trajectory.png').stat().st_size > 1000
 
-    assert replay([str(out / 'sequence'), '--extractor', 'sift', '--out', str(tmp_path / 'offline'), '--quiet']) == 0
+    assert replay([str(out / 'sequence'), '--method', 'sift', '--out', str(tmp_path / 'offline'), '--quiet']) == 0
     offline, online = read_tum(tmp_path / 'offline' / 'trajectory.txt'), read_tum(out / 'trajectory.txt')
     np.testing.assert_array_equal(online.stamps_ns, offline.stamps_ns)
     np.testing.assert_allclose(online.world_from_camera, offline.world_from_camera, atol=1e-6)

@@ -49,7 +49,7 @@ def data(tmp_path_factory):
 
 
 def test_leaves_two_reports_and_says_what_they_say(data, tmp_path, capsys):
-    command = [str(data / 'photos'), '--model', str(data / 'best.safetensors'), '--out', str(tmp_path)]
+    command = [str(data / 'photos'), '--method', str(data / 'best.safetensors'), '--out', str(tmp_path)]
     assert main([*command, *SMALL, 'matching.ratio=1', 'matching.max_distance=2']) == 0
     shown = capsys.readouterr().out
     report = json.loads((tmp_path / 'report.json').read_text())
@@ -62,14 +62,14 @@ def test_leaves_two_reports_and_says_what_they_say(data, tmp_path, capsys):
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (['--model', 'sift'], 'expected a network of this package, which has an IO-Net'),
+        (['--method', 'sift'], 'expected a network of this package, which has an IO-Net'),
         (['--inlier-model', 'gone.safetensors'], 'gone.safetensors: cannot be read'),
         (['matching.ration=1'], 'did you mean matching.ratio?'),
         (['iterations=[1]'], 'iterations'),
     ],
 )
 def test_refuses_in_one_line(data, tmp_path, capsys, arguments, message):
-    command = [str(data / 'photos'), '--model', str(data / 'best.safetensors'), '--out', str(tmp_path)]
+    command = [str(data / 'photos'), '--method', str(data / 'best.safetensors'), '--out', str(tmp_path)]
     assert main([*command, *SMALL, *arguments]) == 1
     error = capsys.readouterr().err
     assert error.startswith('error: ') and message in error and error.count('\n') == 1

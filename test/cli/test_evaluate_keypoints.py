@@ -22,11 +22,11 @@ def out(tmp_path):
 
 
 def test_evaluates_methods_and_writes_both_reports(hpatches, out, capsys):
-    assert evaluate(hpatches, '--methods', 'orb,sift,untrained:compact-n', '--out', out, *SMALL) == 0
+    assert evaluate(hpatches, '--methods', 'opencv-orb,opencv-sift,untrained:compact-n', '--out', out, *SMALL) == 0
     shown = capsys.readouterr().out
     assert 'hpatches: 10 pairs' in shown and 'Homographies, the task itself:' in shown
     report = json.loads((out / 'report.json').read_text())
-    assert [method['name'] for method in report['methods']] == ['orb', 'sift', 'untrained:compact-n']
+    assert [method['name'] for method in report['methods']] == ['opencv-orb', 'opencv-sift', 'untrained:compact-n']
     sift = report['methods'][1]
     assert set(sift['means']) == {'all', 'light', 'viewpoint'}
     assert sift['means']['light']['repeatability'] == sift['means']['light']['correct_1'] == 1.0
@@ -39,7 +39,7 @@ def test_evaluates_methods_and_writes_both_reports(hpatches, out, capsys):
 
 
 def test_a_second_run_takes_everything_from_the_cache(hpatches, out, capsys):
-    words = (hpatches, '--methods', 'sift', '--out', out, *SMALL)
+    words = (hpatches, '--methods', 'opencv-sift', '--out', out, *SMALL)
     assert evaluate(*words) == 0
     first = json.loads((out / 'report.json').read_text())
     assert evaluate(*words) == 0
@@ -50,7 +50,7 @@ def test_a_second_run_takes_everything_from_the_cache(hpatches, out, capsys):
 
 
 def test_without_a_cache_nothing_is_kept(hpatches, out):
-    assert evaluate(hpatches, '--methods', 'sift', '--out', out, '--no-cache', *SMALL) == 0
+    assert evaluate(hpatches, '--methods', 'opencv-sift', '--out', out, '--no-cache', *SMALL) == 0
     assert sorted(path.name for path in out.iterdir()) == ['report.html', 'report.json']
 
 
@@ -60,7 +60,7 @@ def test_pairs_are_made_of_photographs(hpatches, tmp_path, out, capsys):
     for number in (1, 2):
         image = cv2.imread(str(hpatches / f'v_shift/{number}.ppm'))
         cv2.imwrite(str(photographs / f'{number}.png'), cv2.resize(image, None, fx=2, fy=2))
-    words = ('--methods', 'sift', '--out', out, 'synthetic.pairs=2', *SMALL)
+    words = ('--methods', 'opencv-sift', '--out', out, 'synthetic.pairs=2', *SMALL)
     assert evaluate(photographs, *words) == 0
     report = json.loads((out / 'report.json').read_text())
     assert report['dataset']['pairs'] == 4 and list(report['methods'][0]['sequences']) == ['1.png', '2.png']
@@ -71,7 +71,7 @@ def test_pairs_are_made_of_photographs(hpatches, tmp_path, out, capsys):
 
 
 def test_the_size_has_a_short_form(hpatches, out):
-    assert evaluate(hpatches, '--methods', 'orb', '--out', out, '--size', '96x80', 'top_k=20', '--quiet') == 0
+    assert evaluate(hpatches, '--methods', 'opencv-orb', '--out', out, '--size', '96x80', 'top_k=20', '--quiet') == 0
     settings = json.loads((out / 'report.json').read_text())['settings']
     assert (settings['width'], settings['height'], settings['pool']) == (96, 80, 80)
 

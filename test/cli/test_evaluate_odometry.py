@@ -96,7 +96,7 @@ def test_leaves_the_reports_and_every_run(bag: Path, tmp_path: Path, capsys: pyt
     assert 'In words' in page and 'src="data:image/jpeg' in page
 
     # The same as one run of the frontend alone.
-    assert replay([str(bag), '--extractor', 'orb', *TRUTH, '--out', str(tmp_path / 'replay'), '--quiet']) == 0
+    assert replay([str(bag), '--method', 'orb', *TRUTH, '--out', str(tmp_path / 'replay'), '--quiet']) == 0
     alone = (tmp_path / 'replay' / 'trajectory.txt').read_bytes()
     assert (out / 'walk' / 'orb' / 'trajectory.txt').read_bytes() == alone
     scores = json.loads((tmp_path / 'replay' / 'run.json').read_text())['scores']
@@ -191,7 +191,7 @@ def test_images_without_calibration_are_refused(walk: Recorded, tmp_path: Path, 
         (['nowhere'], 'nowhere: does not exist'),
         (['BAG', '--methods', 'orb,surf'], "found 'surf', which is no file"),
         (['BAG', '--methods', 'orb,orb'], 'expected some methods, each once'),
-        (['BAG', '--set', 'matching.ration=0.8'], 'did you mean matching.ratio?'),
+        (['BAG', 'matching.ration=0.8'], 'did you mean matching.ratio?'),
         (['BAG', '--ground-truth', 'truth.txt'], 'truth.txt: cannot be read'),
         (['BAG', 'BAG', '--ground-truth', 'truth.txt'], 'found 1 files for 2 sources'),
         (['BAG', '--segment-lengths', '100,many'], "found '100,many', expected numbers"),

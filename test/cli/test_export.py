@@ -27,7 +27,7 @@ def test_prints_what_was_written_and_how_far_it_is_from_torch(monkeypatch, capsy
     calls = []
     monkeypatch.setattr(export, 'export_onnx', fake_export(calls))
     out = tmp_path / 'small.onnx'
-    arguments = ['--model', 'compact-s', '--out', str(out), '--height', '240', '--width', '320', '--allow-untrained']
+    arguments = ['--method', 'untrained:compact-s', '--out', str(out), '--height', '240', '--width', '320']
     assert main(arguments) == 0
     assert calls == [('untrained-compact-s', 'small.onnx', 240, 320)]
     printed = capsys.readouterr().out
@@ -46,20 +46,20 @@ def test_prints_what_was_written_and_how_far_it_is_from_torch(monkeypatch, capsy
 
 def test_without_a_size_the_file_takes_any(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(export, 'export_onnx', fake_export([]))
-    assert main(['--model', 'compact-s', '--out', str(tmp_path / 'x.onnx'), '--allow-untrained']) == 0
+    assert main(['--method', 'untrained:compact-s', '--out', str(tmp_path / 'x.onnx')]) == 0
     assert 'any multiple of 8' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (['--model', 'compact-s', '--out', 'x.onnx'], 'untrained-compact-s:'),
-        (['--model', 'v9', '--out', 'x.onnx'], "model: found 'v9'"),
+        (['--method', 'untrained:compact-s', '--out', 'x.onnx'], 'untrained-compact-s:'),
+        (['--method', 'v9', '--out', 'x.onnx'], "model: found 'v9'"),
         (
-            ['--model', 'compact-s', '--out', 'x.pt', '--allow-untrained'],
+            ['--method', 'untrained:compact-s', '--out', 'x.pt'],
             "--out: found 'x.pt', expected a name that ends in",
         ),
-        (['--model', 'x.onnx', '--out', 'y.onnx'], 'an exported network'),
+        (['--method', 'x.onnx', '--out', 'y.onnx'], 'an exported network'),
     ],
 )
 def test_refusals_are_one_line_and_status_one(capsys, arguments, message):
@@ -76,5 +76,5 @@ def test_a_file_that_was_not_kept_is_an_error(monkeypatch, capsys, tmp_path):
         raise BackendError('x.onnx: is not kept')
 
     monkeypatch.setattr(export, 'export_onnx', refuse)
-    assert main(['--model', 'compact-s', '--out', str(tmp_path / 'x.onnx'), '--allow-untrained']) == 1
+    assert main(['--method', 'untrained:compact-s', '--out', str(tmp_path / 'x.onnx')]) == 1
     assert 'is not kept' in capsys.readouterr().err

@@ -51,7 +51,7 @@ def test_leaves_the_trajectory_and_what_happened_to_each_image(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / 'out'
-    assert main([str(folder), '--extractor', 'sift', '--out', str(out), '--quiet']) == 0
+    assert main([str(folder), '--method', 'sift', '--out', str(out), '--quiet']) == 0
     run = json.loads((out / 'run.json').read_text())
     assert run['frames'] == 8 and len(run['per_frame']) == 8
     assert sum(run['states'].values()) == 8 and run['states'].get('LOST', 0) == 0
@@ -67,7 +67,7 @@ def test_leaves_the_trajectory_and_what_happened_to_each_image(
 
 def test_two_runs_write_the_same_trajectory_bit_by_bit(folder: Path, tmp_path: Path) -> None:
     for name in ('first', 'second'):
-        assert main([str(folder), '--extractor', 'orb', '--out', str(tmp_path / name), '--quiet']) == 0
+        assert main([str(folder), '--method', 'orb', '--out', str(tmp_path / name), '--quiet']) == 0
     first = (tmp_path / 'first' / 'trajectory.txt').read_bytes()
     assert first == (tmp_path / 'second' / 'trajectory.txt').read_bytes()
     assert len(first.splitlines()) == 9
@@ -101,7 +101,7 @@ def video(folder: Path) -> Path:
 def test_images_without_calibration_are_refused_until_one_is_named(
     name: str, folder: Path, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = [str(folder / name), '--extractor', 'orb', '--out', str(tmp_path / 'out'), '--quiet', '--max-frames', '3']
+    words = [str(folder / name), '--method', 'orb', '--out', str(tmp_path / 'out'), '--quiet', '--max-frames', '3']
     assert main(words) == 1
     error = capsys.readouterr().err
     assert 'the camera is not calibrated' in error and '--calibration YAML' in error and error.count('\n') == 1
@@ -124,8 +124,8 @@ def test_a_number_of_images_that_is_none_is_refused_before_anything_is_written(
     [
         (['nowhere'], 'nowhere: does not exist'),
         (['FOLDER', 'matching.ration=0.8'], 'did you mean matching.ratio?'),
-        (['FOLDER', '--extractor', 'surf'], "found 'surf'"),
-        (['FOLDER', '--extractor', 'kp2d', 'extractor.model=nothing'], "found 'nothing', which is neither a file"),
+        (['FOLDER', '--method', 'surf'], "found 'surf'"),
+        (['FOLDER', '--method', 'kp2d', 'extractor.model=nothing'], "found 'nothing', which is no file"),
         (['FOLDER', '--config', 'missing.yaml'], 'missing.yaml: cannot be read'),
     ],
 )
@@ -141,6 +141,6 @@ def test_what_cannot_be_used_is_one_line_and_status_1(
 
 def test_the_picture_is_drawn_on_request(folder: Path, tmp_path: Path) -> None:
     pytest.importorskip('matplotlib', reason='matplotlib is not installed (extra: evaluation)')
-    words = [str(folder), '--extractor', 'orb', '--out', str(tmp_path), '--quiet', '--plot', '--max-frames', '4']
+    words = [str(folder), '--method', 'orb', '--out', str(tmp_path), '--quiet', '--plot', '--max-frames', '4']
     assert main(words) == 0
     assert (tmp_path / 'trajectory.png').stat().st_size > 1000

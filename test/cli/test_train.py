@@ -138,7 +138,7 @@ def test_the_checkpoints_run_in_the_frontend_and_as_onnx(finished, tmp_path, cap
         keypoints = extractor.extract(image)
         assert len(keypoints) > 0 and np.allclose(np.linalg.norm(keypoints.descriptors, axis=1), 1, atol=1e-4)
     onnx_file = tmp_path / 'net.onnx'
-    arguments = ['--model', str(finished / 'last.safetensors'), '--out', str(onnx_file)]
+    arguments = ['--method', str(finished / 'last.safetensors'), '--out', str(onnx_file)]
     assert export_command.main([*arguments, '--height', '48', '--width', '64']) == 0
     assert info.model_id in capsys.readouterr().out and onnx_file.is_file()
 

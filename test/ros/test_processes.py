@@ -156,7 +156,7 @@ def test_replay_keeps_the_pace_and_the_clock_and_loops(run, rig, recording):
 
 def test_replay_without_publish_is_the_offline_command(run, recording):
     out = recording / 'out'
-    process = run('replay_node', recording, '--extractor', 'orb', '--out', out, '--quiet')
+    process = run('replay_node', recording, '--method', 'orb', '--out', out, '--quiet')
     assert process.status(60.0) == 0, process.lines
     assert len((out / 'trajectory.txt').read_text().splitlines()) == FRAMES + 1
 

@@ -221,7 +221,7 @@ def test_binary_descriptors_are_compared_by_their_bits(rng):
 
 
 def run(images, protocol=SMALL, folder=None, names=('orb', 'sift')):
-    methods = [opencv_method(name, MethodRules(protocol.candidates)) for name in names]
+    methods = build_methods(names, MethodRules(protocol.candidates), ModelConfig())
     desk = EvaluationDesk(images, protocol, PredictionCache(folder))
     seen = []
     results = evaluate_keypoints(desk, chosen_pairs(images, protocol), methods, seen.append)

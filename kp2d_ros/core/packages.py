@@ -1,0 +1,46 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Optional Python packages: which are there, and what to type for one that is not.
+"""
+
+from __future__ import annotations
+
+import sys
+import sysconfig
+from importlib.util import find_spec
+from pathlib import Path
+
+from kp2d_ros.core.errors import BackendError
+
+_PIP_NAMES = {'cv2': 'opencv-python-headless', 'yaml': 'pyyaml', 'PIL': 'pillow'}  # others are called as they import
+
+
+def is_installed(*modules: str) -> bool:
+    """
+    Whether all of these modules can be found; none of them is imported.
+    """
+    return all(find_spec(module) is not None for module in modules)
+
+
+def install_command(*modules: str) -> str:
+    """
+    The command that installs the packages of some modules beside this Python, also where its distribution refuses plain
+    pip (PEP 668).
+    """
+    is_managed = sys.prefix == sys.base_prefix and Path(sysconfig.get_path('stdlib'), 'EXTERNALLY-MANAGED').is_file()
+    names = ' '.join(_PIP_NAMES.get(module, module) for module in modules)
+    return f'pip install {"--break-system-packages " if is_managed else ""}{names}'
+
+
+def missing_package(purpose: str, module: str | None) -> BackendError:
+    """
+    The error for a package that is not installed, with the command that installs it.
+
+    :param purpose: what needs it.
+    :param module: as in :class:`ModuleNotFoundError`, whose name may be that of a module within.
+    """
+    package = (module or '').partition('.')[0]
+    return BackendError(
+        f'{purpose}: needs the Python package {package}, which is not installed; try: {install_command(package)}'
+    )
