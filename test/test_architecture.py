@@ -49,12 +49,10 @@ LIBRARIES = {
         'inference/export.py',
         'inference/inlier_model.py',
         'inference/torch_backend.py',
-        'inference/weights.py',
     ),
     'safetensors': ('networks/tensor_file.py',),
     'onnx': ('inference/export.py',),
     'onnxruntime': ('inference/onnx_backend.py',),
-    'tensorrt': ('inference/tensorrt_backend.py',),
     'rosbags': ('recordings/bags.py', 'recordings/bag_limits.py', 'recordings/bag_writer.py'),
     'lz4': ('recordings/bag_limits.py',),
     'evo': ('metrics/trajectory.py',),
@@ -175,7 +173,7 @@ def test_libraries_are_imported_only_where_the_table_says() -> None:
     assert not wrong
 
 
-@pytest.mark.parametrize('library', sorted(set(LIBRARIES) - {'tensorrt'}))
+@pytest.mark.parametrize('library', sorted(LIBRARIES))
 def test_the_table_names_only_what_is_there(library: str) -> None:
     importing = {file for _, file, module in package_imports() if f'{module}.'.startswith(f'{library}.')}
     unused = [entry for entry in LIBRARIES[library] if not any(file.startswith(entry) for file in importing)]

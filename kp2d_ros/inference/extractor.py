@@ -9,11 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-import numpy as np
-
 from kp2d_ros.core.checks import check_image
 from kp2d_ros.core.records import Float32Array, ImageArray, Keypoints, Matches
-from kp2d_ros.core.settings import flatten, setting, validate
+from kp2d_ros.core.settings import setting, validate
 from kp2d_ros.inference.backend import KeypointBackend
 from kp2d_ros.inference.resizing import resize_image
 from kp2d_ros.inference.selection import SelectionRule, select
@@ -87,14 +85,6 @@ class ExtractorConfig:
         )
 
 
-def needs_rebuild(running: ExtractorConfig, wanted: ExtractorConfig) -> bool:
-    """
-    Whether the wanted settings differ in one that a running extractor cannot take.
-    """
-    pairs = zip(flatten(running), flatten(wanted), strict=True)
-    return any(old != new and not info.runtime for (_, old, info), (_, new, _) in pairs)
-
-
 @dataclass(frozen=True, slots=True)
 class ExtractorInfo:
     """
@@ -127,7 +117,7 @@ class Extractor(Protocol):
 
     def reconfigured(self, config: ExtractorConfig) -> Extractor:
         """
-        The same extractor under other settings; what :func:`needs_rebuild` asks for stays as it is.
+        The same extractor under other settings; those that need another one (``runtime`` is false) stay as they are.
         """
 
 
@@ -143,13 +133,6 @@ class MatchJudge(Protocol):
         """
         (M,) in [0, 1] for M matches of two images of a size (height, width); None without a network that knows.
         """
-
-
-def warm_up(extractor: Extractor, width: int, height: int) -> None:
-    """
-    Run an extractor once on noise, so that the first real image of this size does not wait for the runtime.
-    """
-    extractor.extract(np.random.default_rng(0).integers(0, 256, (height, width), dtype=np.uint8))
 
 
 class Kp2dExtractor:

@@ -53,17 +53,20 @@ def test_without_a_size_the_file_takes_any(monkeypatch, capsys, tmp_path):
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (['--method', 'untrained:compact-s', '--out', 'x.onnx'], 'untrained-compact-s:'),
-        (['--method', 'v9', '--out', 'x.onnx'], "model: found 'v9'"),
+        (['--method', 'v9', '--out', 'x.onnx'], "method: found 'v9'"),
+        (['--method', 'sift', '--out', 'x.onnx'], 'method: found sift, which runs on opencv, expected a checkpoint'),
         (
             ['--method', 'untrained:compact-s', '--out', 'x.pt'],
             "--out: found 'x.pt', expected a name that ends in",
         ),
-        (['--method', 'x.onnx', '--out', 'y.onnx'], 'an exported network'),
+        (['--method', 'NETWORK', '--out', 'y.onnx'], "found 'torch' for"),
     ],
 )
-def test_refusals_are_one_line_and_status_one(capsys, arguments, message):
-    assert main(arguments) == 1
+def test_refusals_are_one_line_and_status_one(capsys, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    network = tmp_path / 'exported.onnx'
+    network.touch()
+    assert main([str(network) if word == 'NETWORK' else word for word in arguments]) == 1
     out, err = capsys.readouterr()
     assert out == ''
     assert err.startswith('error: ')

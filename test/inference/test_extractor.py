@@ -4,14 +4,12 @@
 Tests of the extractor of networks, and the contract that every extractor keeps.
 """
 
-import dataclasses
-
 import numpy as np
 import pytest
 
 from kp2d_ros.core.errors import ConfigError, ShapeError
 from kp2d_ros.inference.backend import BackendInfo
-from kp2d_ros.inference.extractor import ExtractorConfig, Kp2dExtractor, needs_rebuild, warm_up
+from kp2d_ros.inference.extractor import ExtractorConfig, Kp2dExtractor
 from kp2d_ros.inference.pipeline import build_extractor
 
 NAMES = ['sift', 'orb', 'torch', 'onnxruntime']
@@ -80,19 +78,6 @@ def test_reconfigures_without_another_network():
     image = np.zeros((32, 32), np.uint8)
     assert (len(first.extract(image)), len(second.extract(image))) == (16, 2)
     assert second.info == first.info
-
-
-def test_knows_which_settings_a_running_extractor_can_take():
-    config = ExtractorConfig()
-    assert not needs_rebuild(config, dataclasses.replace(config, max_keypoints=7, nms_radius_px=1.0, spread_grid=2))
-    assert needs_rebuild(config, dataclasses.replace(config, model='other.onnx'))
-    assert needs_rebuild(config, dataclasses.replace(config, name='orb'))
-
-
-def test_warming_up_runs_the_size_that_is_to_come():
-    backend = FakeBackend()
-    warm_up(Kp2dExtractor(backend, plain()), 64, 48)
-    assert backend.shapes == [(48, 64)]
 
 
 @pytest.mark.parametrize(

@@ -109,11 +109,11 @@ def test_the_io_net_of_another_network_is_refused(tmp_path):
 
 def test_what_lies_beside_a_model_is_found_if_it_belongs_to_it(tmp_path, caplog):
     caplog.set_level(logging.INFO)
-    assert find_inlier_model(str(tmp_path / 'best.safetensors'), 'tiny:1') is None
+    assert find_inlier_model(tmp_path / 'best_inlier.safetensors', 'tiny:1') is None
     assert 'found no best_inlier.safetensors beside it' in caplog.text
     save_inlier_net(tmp_path / 'best_inlier.safetensors', small_net(), 'tiny:1', 'logit')
-    assert find_inlier_model(str(tmp_path / 'best.onnx'), 'tiny:1').model_id == 'tiny:1'
-    assert find_inlier_model(str(tmp_path / 'best.safetensors'), 'tiny:2') is None
+    assert find_inlier_model(tmp_path / 'best_inlier.safetensors', 'tiny:1').model_id == 'tiny:1'
+    assert find_inlier_model(tmp_path / 'best_inlier.safetensors', 'tiny:2') is None
     assert 'expected one for tiny:2' in caplog.text
 
 

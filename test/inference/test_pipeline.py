@@ -4,25 +4,25 @@
 Tests of the way from settings to a running frontend.
 """
 
+import dataclasses
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from kp2d_ros.core.errors import BackendError, ConfigError, DataError
+from kp2d_ros.core.errors import BackendError, ConfigError
 from kp2d_ros.core.records import Frame
 from kp2d_ros.core.settings import flatten, format_yaml
-from kp2d_ros.inference import shipped
 from kp2d_ros.inference.classical import ClassicalExtractor
 from kp2d_ros.inference.extractor import ExtractorConfig, Kp2dExtractor
 from kp2d_ros.inference.pipeline import (
     PipelineConfig,
-    build_backend,
     build_extractor,
     build_frontend,
     load_pipeline_config,
 )
+from kp2d_ros.networks.checkpoint import save_checkpoint
 
 
 def test_defaults_need_no_file():
@@ -91,44 +91,22 @@ def test_a_frontend_takes_its_keypoints_from_the_extractor(texture):
     assert len(result.keypoints) == 40
 
 
-def test_kp2d_without_weights_is_refused_with_what_can_be_done(tmp_path, monkeypatch):
-    monkeypatch.setattr(shipped, '_FOLDER', tmp_path)
-    with pytest.raises(ConfigError) as refused:
-        build_extractor(ExtractorConfig(name='kp2d'))
-    for part in ('no network beside this installation', 'extractor.model=PATH', 'allow_untrained=true', 'sift and orb'):
-        assert part in str(refused.value)
-
-
-def test_an_untrained_network_is_refused_unless_it_is_wanted(texture):
-    with pytest.raises(BackendError, match=r'untrained-compact-s:.* was never trained'):
-        build_backend(ExtractorConfig(name='kp2d', model='compact-s', device='cpu'))
-    config = ExtractorConfig(name='kp2d', model='compact-s', allow_untrained=True, device='cpu')
-    extractor = build_extractor(config)
-    assert len(extractor.extract(texture(64, 48))) > 0
-
-
-@pytest.mark.parametrize(
-    ('model', 'backend', 'message'),
-    [
-        ('x.onnx', 'torch', "backend: found 'torch' for x.onnx, expected 'onnxruntime'"),
-        ('x.safetensors', 'onnxruntime', "found 'onnxruntime' for x.safetensors, expected 'torch'"),
-    ],
-)
-def test_a_model_goes_with_its_runtime(model, backend, message):
-    with pytest.raises(ConfigError, match=message):
-        build_backend(ExtractorConfig(name='kp2d', model=model, backend=backend))
-
-
-def test_a_missing_file_is_named():
-    with pytest.raises(DataError, match=r'missing\.onnx: cannot be read'):
-        build_backend(ExtractorConfig(name='kp2d', model='missing.onnx'))
+def test_an_untrained_network_is_refused_unless_it_is_wanted(checkpoint, tmp_path, texture):
+    path = tmp_path / 'step_0.safetensors'
+    info = dataclasses.replace(checkpoint.info, is_trained=False)
+    save_checkpoint(path, dataclasses.replace(checkpoint, info=info))
+    with pytest.raises(BackendError, match=r'tiny:.* was never trained'):
+        build_extractor(ExtractorConfig(model=str(path), device='cpu'))
+    for model in (f'untrained:{path}', 'untrained:compact-s'):
+        extractor = build_extractor(ExtractorConfig(model=model, device='cpu'))
+        assert len(extractor.extract(texture(64, 48))) > 0
 
 
 def test_a_missing_runtime_is_named_with_the_way_to_install_it(monkeypatch, checkpoint_file):
     monkeypatch.setitem(sys.modules, 'torch', None)
     monkeypatch.delitem(sys.modules, 'kp2d_ros.inference.torch_backend', raising=False)
-    with pytest.raises(BackendError, match=r"needs the Python package torch, .* pip install 'kp2d_ros\[torch\]'"):
-        build_backend(ExtractorConfig(name='kp2d', model=str(checkpoint_file)))
+    with pytest.raises(BackendError, match=r'needs the Python package torch, .*; try: pip install .*torch'):
+        build_extractor(ExtractorConfig(name='kp2d', model=str(checkpoint_file)))
 
 
 def test_sift_needs_neither_torch_nor_onnxruntime():

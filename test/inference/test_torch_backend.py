@@ -7,11 +7,12 @@ Tests of what is particular to PyTorch; the contract of every runtime is in test
 import numpy as np
 import pytest
 
-from kp2d_ros.core.errors import BackendError
+from kp2d_ros.core.errors import BackendError, ConfigError, DataError
+from kp2d_ros.inference.models import resolve
 
 torch = pytest.importorskip('torch')
 
-from kp2d_ros.inference.torch_backend import TorchBackend, TorchOptions, find_device  # noqa: E402
+from kp2d_ros.inference.torch_backend import TorchBackend, TorchOptions, find_device, open_checkpoint  # noqa: E402
 
 
 def test_a_gray_network_takes_the_mean_of_the_channels(gray_checkpoint):
@@ -78,3 +79,27 @@ def test_a_failing_device_is_a_backend_error(checkpoint, texture, monkeypatch):
     monkeypatch.setattr(backend, '_run', fail)
     with pytest.raises(BackendError, match='on cpu at 64x48: out of memory'):
         backend.infer(texture(64, 48))
+
+
+def test_a_file_of_weights_is_opened(checkpoint, checkpoint_file):
+    assert open_checkpoint(resolve(str(checkpoint_file))).info == checkpoint.info
+
+
+def test_an_untrained_network_is_the_same_each_time_and_leaves_the_random_stream():
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    first, second = (open_checkpoint(resolve('untrained:compact-s')).info for _ in range(2))
+    assert first.model_id == second.model_id
+    assert not first.is_trained
+    assert first.name == 'untrained-compact-s'
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_weights_that_are_none_are_refused(tmp_path):
+    for name in ('some.onnx', 'weights.ckpt'):
+        (tmp_path / name).write_text('no weights')
+    with pytest.raises(ConfigError, match='which runs on onnxruntime, expected a checkpoint'):
+        open_checkpoint(resolve(str(tmp_path / 'some.onnx')))
+    with pytest.raises(DataError, match=r'weights\.ckpt'):
+        open_checkpoint(resolve(str(tmp_path / 'weights.ckpt')))

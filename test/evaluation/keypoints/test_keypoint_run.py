@@ -14,9 +14,10 @@ import pytest
 
 from kp2d_ros.core.errors import DataError
 from kp2d_ros.core.records import Keypoints
-from kp2d_ros.evaluation.keypoints.methods import Method, MethodRules, opencv_method
+from kp2d_ros.evaluation.keypoints.methods import Method, MethodRules, ModelConfig, build_methods
 from kp2d_ros.evaluation.keypoints.prediction_cache import PredictionCache
 from kp2d_ros.evaluation.keypoints.run import EvaluationDesk, chosen_pairs, evaluate_keypoints, pair_figures
+from kp2d_ros.inference.models import resolve
 from kp2d_ros.metrics.keypoint_pair import KeypointPair
 from kp2d_ros.metrics.keypoint_protocol import KeypointProtocol
 from kp2d_ros.pairs.homography_sets import HPatchesSet, SyntheticConfig, SyntheticSet
@@ -220,7 +221,7 @@ def test_binary_descriptors_are_compared_by_their_bits(rng):
     assert found['matching_score'] == found['accuracy_1'] == found['correct_1'] == 1.0
 
 
-def run(images, protocol=SMALL, folder=None, names=('orb', 'sift')):
+def run(images, protocol=SMALL, folder=None, names=('opencv-orb', 'opencv-sift')):
     methods = build_methods(names, MethodRules(protocol.candidates), ModelConfig())
     desk = EvaluationDesk(images, protocol, PredictionCache(folder))
     seen = []
@@ -235,7 +236,7 @@ def test_a_set_with_known_shifts_is_nearly_perfect(hpatches):
         for pair in flat:
             assert pair.figures['repeatability'] == pair.figures['correct_1'] == pair.figures['accuracy_1'] == 1
         assert np.mean([pair.figures['accuracy_1'] for pair in shifted]) > 0.8
-        if result.name == 'sift':  # ORB finds nothing near the edges of such small images
+        if result.name == 'opencv-sift':  # ORB finds nothing near the edges of such small images
             assert np.mean([pair.figures['correct_3'] for pair in shifted]) > 0.7
         assert len(result.milliseconds) == 12 and min(result.milliseconds) > 0
 
@@ -243,7 +244,7 @@ def test_a_set_with_known_shifts_is_nearly_perfect(hpatches):
 def test_homographies_are_scaled_with_the_images(hpatches):
     halved = KeypointProtocol(width=72, height=96, top_k=60, orders=1)
     desk = EvaluationDesk(HPatchesSet(hpatches), halved, PredictionCache(None))
-    method = opencv_method('sift', MethodRules(60))
+    (method,) = build_methods(['opencv-sift'], MethodRules(60), ModelConfig())
     pair = desk.keypoint_pair(method, chosen_pairs(HPatchesSet(hpatches), halved)[-1])
     assert pair.target_from_source.tolist() == [[1, 0, -10], [0, 1, 0], [0, 0, 1]]
 
@@ -253,7 +254,7 @@ def test_an_interrupted_run_goes_on_from_what_was_kept(hpatches, tmp_path):
     calls = []
 
     def make(limit):
-        sift = opencv_method('sift', MethodRules(SMALL.candidates))
+        (sift,) = build_methods(['opencv-sift'], MethodRules(SMALL.candidates), ModelConfig())
 
         def detect(image):
             calls.append(1)
@@ -261,7 +262,7 @@ def test_an_interrupted_run_goes_on_from_what_was_kept(hpatches, tmp_path):
                 raise KeyboardInterrupt
             return sift.detect(image)
 
-        return Method('sift', sift.facts, detect)
+        return Method('opencv-sift', sift.facts, detect, sift.choice)
 
     pairs = chosen_pairs(images, SMALL)
     with pytest.raises(KeyboardInterrupt):
@@ -270,7 +271,7 @@ def test_an_interrupted_run_goes_on_from_what_was_kept(hpatches, tmp_path):
     assert kept == 4  # of five calls the first one warms up; i_flat has one image six times, so nothing is seen twice
     calls.clear()
     again = evaluate_keypoints(EvaluationDesk(images, SMALL, PredictionCache(folder)), pairs, [make(99)])[0]
-    fresh = run(images, names=('sift',))[0]
+    fresh = run(images, names=('opencv-sift',))[0]
     assert [pair.figures for pair in again.pairs] == [pair.figures for pair in fresh.pairs]
     assert again.reused_count >= kept
 
@@ -283,7 +284,7 @@ def test_points_beside_the_photograph_do_not_count(tmp_path, rng):
     everywhere = np.stack(np.meshgrid(np.arange(144), np.arange(96)), axis=-1).reshape(-1, 2).astype(np.float32)
     count = len(everywhere)
     keypoints = Keypoints(everywhere, np.ones(count, np.float32), np.ones((count, 1), np.float32))
-    method = Method('all', {}, lambda image: keypoints)
+    method = Method('all', {}, lambda image: keypoints, resolve('sift'))
     reaching_out = [p for p in images.pairs if images.read(p.target).valid is not None]
     assert reaching_out
     for pair in reaching_out:

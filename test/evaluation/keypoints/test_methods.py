@@ -10,9 +10,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from kp2d_ros.cli.keypoint_methods import ModelConfig, build_methods, short_names
 from kp2d_ros.core.errors import BackendError, ConfigError, DataError
-from kp2d_ros.evaluation.keypoints.methods import MethodRules
+from kp2d_ros.evaluation.keypoints.methods import MethodRules, ModelConfig, build_methods
 
 RULES = MethodRules(200)
 MODELS = ModelConfig(device='cpu', threads=1)
@@ -24,7 +23,7 @@ def image(rng):
     return cv2.resize(noise, (160, 120), interpolation=cv2.INTER_CUBIC)
 
 
-@pytest.mark.parametrize('name', ['orb', 'sift', 'frontend-orb', 'frontend-sift', 'untrained:compact-n'])
+@pytest.mark.parametrize('name', ['opencv-orb', 'opencv-sift', 'orb', 'sift', 'untrained:compact-n'])
 def test_every_method_gives_the_best_candidates_first_and_no_more(name, image):
     method = build_methods([name], RULES, MODELS)[0]
     found = method.detect(image)
@@ -35,7 +34,7 @@ def test_every_method_gives_the_best_candidates_first_and_no_more(name, image):
     assert np.array_equal(found.xy, again.xy) and np.array_equal(found.descriptors, again.descriptors)
 
 
-@pytest.mark.parametrize('name', ['orb', 'sift', 'untrained:compact-n'])
+@pytest.mark.parametrize('name', ['opencv-orb', 'opencv-sift', 'untrained:compact-n'])
 def test_a_black_image_is_no_fault(name):
     found = build_methods([name], RULES, MODELS)[0].detect(np.zeros((96, 128, 3), np.uint8))
     assert len(found) == 0 or name.startswith('untrained')
@@ -46,7 +45,7 @@ def test_orb_and_sift_are_opencv_as_it_is(image):
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     points, descriptors = cv2.SIFT.create(200).detectAndCompute(gray, None)
     order = np.argsort([-p.response for p in points], kind='stable')[:200]
-    found = build_methods(['sift'], RULES, MODELS)[0].detect(image)
+    found = build_methods(['opencv-sift'], RULES, MODELS)[0].detect(image)
     assert np.array_equal(found.xy, np.float32([points[i].pt for i in order]))
     assert np.array_equal(found.descriptors, descriptors[order])
 
@@ -65,22 +64,22 @@ def test_networks_are_handed_the_channels_in_the_order_of_the_rules(image):
 
 
 def test_fingerprints_follow_what_the_keypoints_depend_on():
-    few, many = (build_methods(['orb', 'sift'], MethodRules(n), MODELS) for n in (100, 200))
+    few, many = (build_methods(['opencv-orb', 'opencv-sift'], MethodRules(n), MODELS) for n in (100, 200))
     prints = [method.fingerprint for method in (*few, *many)]
     assert len(set(prints)) == 4
-    assert prints[:2] == [m.fingerprint for m in build_methods(['orb', 'sift'], MethodRules(100), MODELS)]
+    assert prints[:2] == [m.fingerprint for m in build_methods(['opencv-orb', 'opencv-sift'], MethodRules(100), MODELS)]
 
 
 def test_what_is_not_known_is_refused_with_what_is(tmp_path):
-    with pytest.raises(ConfigError, match=r"found 'surf', which is no file, expected one of orb, sift, akaze"):
+    with pytest.raises(ConfigError, match=r"found 'surf', which is no file, expected kp2d, sift, orb, opencv-sift"):
         build_methods(['surf'], RULES, MODELS)
-    with pytest.raises(ConfigError, match='to see a network without training: untrained:compact-s'):
+    with pytest.raises(ConfigError, match='did you mean untrained:compact-s'):
         build_methods(['compact-s'], RULES, MODELS)
-    with pytest.raises(ConfigError, match="did you mean 'compact-s'"):
+    with pytest.raises(ConfigError, match='did you mean compact-s'):
         build_methods(['untrained:compact-x'], RULES, MODELS)
-    with pytest.raises(ConfigError, match='expected each once'):
+    with pytest.raises(ConfigError, match='expected some methods, each once'):
         build_methods(['orb', 'orb'], RULES, MODELS)
-    with pytest.raises(ConfigError, match='found none'):
+    with pytest.raises(ConfigError, match='found none, expected some methods'):
         build_methods([], RULES, MODELS)
 
 
@@ -89,7 +88,7 @@ def test_an_opencv_without_akaze_is_named(monkeypatch):
         monkeypatch.delattr(cv2, name, raising=False)
     monkeypatch.setattr(cv2, 'xfeatures2d', types.SimpleNamespace(), raising=False)
     with pytest.raises(BackendError, match=rf'akaze: found OpenCV {cv2.__version__}, whose Python module has no AKAZE'):
-        build_methods(['akaze'], RULES, MODELS)
+        build_methods(['opencv-akaze'], RULES, MODELS)
 
 
 def test_akaze_is_taken_from_wherever_opencv_has_it(monkeypatch, image):
@@ -97,13 +96,8 @@ def test_akaze_is_taken_from_wherever_opencv_has_it(monkeypatch, image):
         monkeypatch.delattr(cv2, name, raising=False)
     module = types.SimpleNamespace(AKAZE=types.SimpleNamespace(create=lambda: cv2.ORB.create(300)))
     monkeypatch.setattr(cv2, 'xfeatures2d', module, raising=False)
-    found = build_methods(['akaze'], RULES, MODELS)[0].detect(image)
+    found = build_methods(['opencv-akaze'], RULES, MODELS)[0].detect(image)
     assert 0 < len(found) <= RULES.candidates and found.is_binary
-
-
-def test_names_are_as_short_as_they_can_be():
-    texts = ['orb', 'untrained:a/v4.onnx', 'run/best.safetensors', 'other/best.safetensors', 'models/superpoint.yaml']
-    assert short_names(texts) == [*texts[:4], 'superpoint']
 
 
 def test_a_model_of_others_comes_with_its_adapter(tmp_path, image):
