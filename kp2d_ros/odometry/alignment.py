@@ -67,11 +67,18 @@ class AlignableImage:
         return self._image.shape[0], self._image.shape[1]
 
     @cached_property
+    def gray(self) -> ImageArray:
+        """
+        (H, W) uint8.
+        """
+        return self._image if self._image.ndim == 2 else np.asarray(cv2.cvtColor(self._image, cv2.COLOR_RGB2GRAY))
+
+    @cached_property
     def flat(self) -> ImageArray:
         """
         (H, W) uint8: every pixel relative to its surroundings, which takes out exposure, vignettes and shadows.
         """
-        gray = self._image if self._image.ndim == 2 else cv2.cvtColor(self._image, cv2.COLOR_RGB2GRAY)
+        gray = self.gray
         side = (_FLAT_SIDE_PX, _FLAT_SIDE_PX)
         mean = np.asarray(cv2.boxFilter(gray, cv2.CV_32F, side), np.float32)
         deviation = np.asarray(cv2.sqrBoxFilter(gray, cv2.CV_32F, side), np.float32)

@@ -107,31 +107,37 @@ class Chain:
             return False
         return not (self._has_unit and (motion.begins_chain or motion.model is PoseModel.ROTATION))
 
-    def begin(self, view: View | None) -> None:
+    def begin(self, view: View) -> None:
         """
-        Give up the reference and start anew from a view without a pose, or wait for one (None).
+        Give up the reference and start anew from a view without a pose.
         """
         if self._reference is not None:
             self._break()
         self._state = TrackingState.INITIALISING
         self._set_reference(view)
 
-    def follow(self, link: Link, config: MotionConfig, is_usable: bool) -> Placement:
+    def lose(self, motion: Motion) -> Placement:
+        """
+        Where a frame is that shows nothing: nobody knows; the reference stays.
+        """
+        self._state = TrackingState.LOST
+        self._lost_frames += 1
+        self._velocity = None
+        return Placement(motion, np.eye(4) if self._last is None else self._last.world_from_camera, self._segment)
+
+    def follow(self, link: Link, config: MotionConfig) -> Placement:
         """
         Put a motion into the chain and decide on the next reference.
-
-        :param is_usable: whether the view has keypoints enough to be a reference.
         """
         motion = link.motion
         self._state = motion.state
         if motion.state is TrackingState.INITIALISING:  # without calibration: from frame to frame
-            self._set_reference(link.view if is_usable else link.reference)
+            self._set_reference(link.view)
             return Placement(motion, np.eye(4), self._segment)
         if motion.state is TrackingState.LOST:
-            return self._endure(link, config, is_usable)
+            return self._endure(link, config)
         self._lost_frames = 0
-        if link.reference is not self._reference:
-            self._set_reference(link.reference)
+        self._take_reference(link.reference)
         if motion.begins_chain:
             motion = self._begin_unit(motion)
         return self._advance(replace(link, motion=motion), config)
@@ -165,19 +171,17 @@ class Chain:
             self._set_reference(view)
         return Placement(motion, view.world_from_camera, self._segment)
 
-    def _endure(self, link: Link, config: MotionConfig, is_usable: bool) -> Placement:
+    def _endure(self, link: Link, config: MotionConfig) -> Placement:
         """
-        Keep the reference for some frames without a pose, then start anew from one that has keypoints enough.
+        Keep the reference for some frames without a pose, then start anew.
         """
-        self._lost_frames += 1
-        self._velocity = None
-        motion = link.motion
-        if self._lost_frames > config.max_lost_frames and is_usable:
+        placement = self.lose(link.motion)
+        if self._lost_frames > config.max_lost_frames:
             self._break()
             self._set_reference(replace(link.view, world_from_camera=np.eye(4)))
-            motion = replace(motion, reason=f'{motion.reason}; a new segment begins here')
-        pose = np.eye(4) if self._last is None else self._last.world_from_camera
-        return Placement(motion, pose, self._segment)
+            motion = replace(link.motion, reason=f'{link.motion.reason}; a new segment begins here')
+            placement = Placement(motion, np.eye(4), self._segment)
+        return placement
 
     def _is_due(self, motion: Motion, config: MotionConfig) -> bool:
         """
@@ -192,6 +196,17 @@ class Chain:
             return False
         is_seen = motion.scale is ScaleKind.CHAINED and motion.parallax_deg >= config.reference_parallax_deg
         return is_seen or self._age >= config.max_reference_age
+
+    def _take_reference(self, reference: View) -> None:
+        """
+        Go on from the view that the motion is from: the reference, whose tracks were seen once more, or the second one.
+        """
+        if self._reference is None or reference.keypoints is not self._reference.keypoints:
+            self._set_reference(reference)
+        elif self._last is self._reference:
+            self._reference = self._last = reference
+        else:
+            self._reference = reference
 
     def _set_reference(self, view: View | None) -> None:
         self._reference = self._last = view

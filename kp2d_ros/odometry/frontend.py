@@ -33,6 +33,7 @@ from kp2d_ros.odometry.motion import MotionConfig, estimate_motion, no_pose
 from kp2d_ros.odometry.ransac import RansacConfig
 from kp2d_ros.odometry.rays import no_rays, rays_from_pixels
 from kp2d_ros.odometry.stage_clock import StageClock
+from kp2d_ros.odometry.texture import texture_at
 from kp2d_ros.odometry.tracks import NO_TRACKS, TrackTable
 from kp2d_ros.odometry.view import View, aligned_view, matched_rays, misfit, predicted_pixels
 
@@ -53,6 +54,13 @@ class FrontendConfig:
         'images whose longer side exceeds this are shrunk to it before anything else; 0: none',
         minimum=0,
         maximum=65535,
+        runtime=True,
+    )
+    min_texture: float = setting(
+        1.5,
+        'gray levels by which the surroundings of a keypoint must vary to show anything; 0: they need not',
+        minimum=0.0,
+        maximum=255.0,
         runtime=True,
     )
     matching: MatchingConfig = section(MatchingConfig)
@@ -130,7 +138,11 @@ class Frontend:
         clock = StageClock('inference', 'match', 'pose')
         with clock.stage('inference'):
             image, scale = shrink_image(frame.image, self._config.max_side_px)
-            view = _view(frame, image, scale, self._extract(image))
+            keypoints = self._extract(image)
+        with clock.stage('match'):
+            view = self._view(frame, image, scale, keypoints)
+        if view.has_texture.sum() < self._config.ransac.min_matches:
+            return self._lose(view, clock)
         reference = self._chain.reference
         obstacle = 'there is no reference yet' if reference is None else misfit(reference, view)
         if reference is None or obstacle:
@@ -142,23 +154,51 @@ class Frontend:
             link = other if self._chain.holds(other.motion) else link
         with clock.stage('pose'):
             link = self._track(link)
-            placement = self._chain.follow(link, self._config.motion, self._is_usable(view))
-        return _result(link, placement, _relative_pose(link, placement), clock)
+            placement = self._chain.follow(link, self._config.motion)
+        return self._result(link, placement, clock)
 
-    def _is_usable(self, view: View) -> bool:
-        return len(view.keypoints) >= self._config.ransac.min_matches
+    def _view(self, frame: Frame, image: ImageArray, scale: Float64Array, keypoints: Keypoints) -> View:
+        """
+        A frame without tracks, depths and pose, and the keypoints (N) of its ``image`` shrunk by ``scale``.
+        """
+        camera = None if frame.camera is None else frame.camera.resized(image.shape[1], image.shape[0])
+        alignable = AlignableImage(image)
+        return View(
+            seq=frame.seq,
+            stamp_ns=frame.stamp_ns,
+            image=alignable,
+            scale=scale,
+            camera=camera,
+            keypoints=keypoints,
+            has_texture=np.asarray(texture_at(alignable.gray, keypoints.xy) >= self._config.min_texture),
+            rays=no_rays(len(keypoints)) if camera is None else rays_from_pixels(camera, keypoints.xy),
+            tracks=NO_TRACKS,
+            depths=unknown_depths(len(keypoints)),
+            world_from_camera=np.eye(4),
+        )
+
+    def _lose(self, view: View, clock: StageClock) -> FrontendResult:
+        """
+        The result of a frame in which there is nothing to see; it never becomes the reference.
+        """
+        reason = (
+            f'{view.has_texture.sum()} of {len(view.keypoints)} keypoints have texture around them, '
+            f'{self._config.ransac.min_matches} are needed (mean brightness {view.image.gray.mean():.0f} of 255)'
+        )
+        motion = no_pose(0, TrackingState.LOST, reason)
+        link = self._track(Link(self._chain.reference or view, view, Matches.empty(), motion))
+        return self._result(link, self._chain.lose(motion), clock)
 
     def _begin(self, view: View, obstacle: str, clock: StageClock) -> FrontendResult:
         """
-        The result of a frame that cannot be compared; it becomes the reference if it has enough keypoints.
+        The result of a frame that cannot be compared; it becomes the reference.
         """
-        is_usable = self._is_usable(view)
-        if not is_usable:
-            obstacle = f'{obstacle}: found {len(view.keypoints)} keypoints of {self._config.ransac.min_matches} needed'
         motion = no_pose(0, TrackingState.INITIALISING, obstacle)
         link = self._track(Link(view, view, Matches.empty(), motion))
-        self._chain.begin(link.view if is_usable else None)
-        placement = Placement(motion, np.eye(4), self._chain.segment)
+        self._chain.begin(link.view)
+        return self._result(link, Placement(motion, np.eye(4), self._chain.segment), clock)
+
+    def _result(self, link: Link, placement: Placement, clock: StageClock) -> FrontendResult:
         pose = None if self._is_first else _relative_pose(link, placement)
         self._is_first = False
         return _result(link, placement, pose, clock)
@@ -186,32 +226,14 @@ class Frontend:
 
     def _track(self, link: Link) -> Link:
         """
-        The link with tracks in its view: carried on by the matches that agree with the motion; without calibration
-        nothing speaks against any match.
+        The link with tracks: carried on by the matches that agree with the motion; without calibration nothing speaks
+        against any match.
         """
         is_unknown = link.motion.state is TrackingState.INITIALISING
         keep = np.ones(len(link.matches), np.bool_) if is_unknown else link.motion.inlier
-        tracks = self._tracks.carry_on(link.reference.tracks, len(link.view.keypoints), link.matches, keep)
-        return replace(link, view=replace(link.view, tracks=tracks))
-
-
-def _view(frame: Frame, image: ImageArray, scale: Float64Array, keypoints: Keypoints) -> View:
-    """
-    A frame without tracks, depths and pose, and the keypoints (N) of its ``image`` shrunk by ``scale``.
-    """
-    camera = None if frame.camera is None else frame.camera.resized(image.shape[1], image.shape[0])
-    return View(
-        seq=frame.seq,
-        stamp_ns=frame.stamp_ns,
-        image=AlignableImage(image),
-        scale=scale,
-        camera=camera,
-        keypoints=keypoints,
-        rays=no_rays(len(keypoints)) if camera is None else rays_from_pixels(camera, keypoints.xy),
-        tracks=NO_TRACKS,
-        depths=unknown_depths(len(keypoints)),
-        world_from_camera=np.eye(4),
-    )
+        carried = self._tracks.carry_on(link.reference.tracks, len(link.view.keypoints), link.matches, keep)
+        reference = replace(link.reference, tracks=carried.reference)
+        return replace(link, reference=reference, view=replace(link.view, tracks=carried.current))
 
 
 def _result(link: Link, placement: Placement, pose: RelativePose | None, clock: StageClock) -> FrontendResult:
@@ -227,7 +249,7 @@ def _result(link: Link, placement: Placement, pose: RelativePose | None, clock: 
         keypoints=replace(view.keypoints, xy=xy),
         bearing_xy=None if view.camera is None else view.rays.xy.astype(np.float32),
         track_ids=view.tracks.ids,
-        track_ages=view.tracks.ages.copy(),
+        track_ages=view.tracks.ages,
         matches=matches,
         reference_xy=unshrink_pixels(reference_xy, link.reference.scale),
         current_xy=xy[matches.current_index],

@@ -90,12 +90,15 @@ class MotionConfig:
 class MatchedRays:
     """
     M pairs of rays, row by row, the inverse depths (M,) of the first ones and the displacements (M,) in pixels.
+
+    ``has_texture`` (M,) tells pairs of points that can be seen from those that a detector found in nothing.
     """
 
     reference: Rays
     current: Rays
     depths: InverseDepths
     displacement_px: Float64Array
+    has_texture: BoolArray
 
     def __len__(self) -> int:
         return len(self.reference)
@@ -105,7 +108,11 @@ class MatchedRays:
         The pairs of these rows, or of the rows where a mask is true.
         """
         return MatchedRays(
-            self.reference.take(index), self.current.take(index), self.depths.take(index), self.displacement_px[index]
+            self.reference.take(index),
+            self.current.take(index),
+            self.depths.take(index),
+            self.displacement_px[index],
+            self.has_texture[index],
         )
 
 
@@ -145,7 +152,8 @@ def estimate_motion(
     :param expected: where a steady motion would be now (4, 4), None if that is not known.
     """
     valid = pairs.reference.is_finite & pairs.current.is_finite
-    motion = _estimate(pairs.take(valid), was_stationary, expected, ransac, config)
+    usable = pairs.take(valid)
+    motion = _unseen(usable, ransac) or _estimate(usable, was_stationary, expected, ransac, config)
     rows = np.flatnonzero(valid)
     inlier = np.zeros(len(pairs), np.bool_)
     inlier[rows] = motion.inlier
@@ -169,6 +177,17 @@ def no_pose(count: int, state: TrackingState, reason: str) -> Motion:
     return Motion(state, np.eye(4), np.eye(6) * UNKNOWN_VARIANCE, nothing, unknown_depths(count), reason=reason)
 
 
+def _unseen(pairs: MatchedRays, ransac: RansacConfig) -> Motion | None:
+    """
+    No motion if pairs enough for one were found in nothing; None if it may be looked for.
+    """
+    count = int(pairs.has_texture.sum())
+    if not count < ransac.min_inliers <= len(pairs):
+        return None
+    reason = f'only {count} of {len(pairs)} matches have texture around them, {ransac.min_inliers} are needed'
+    return no_pose(len(pairs), TrackingState.LOST, reason)
+
+
 def _estimate(
     pairs: MatchedRays,
     was_stationary: bool,
@@ -177,7 +196,7 @@ def _estimate(
     config: MotionConfig,
 ) -> Motion:
     limit_px = config.stationary_px * (_MOVING_AGAIN if was_stationary else 1.0)
-    if len(pairs) >= ransac.min_matches and _stands_still(pairs, limit_px, ransac):
+    if pairs.has_texture.sum() >= ransac.min_matches and _stands_still(pairs, limit_px, ransac):
         return _standstill(pairs, limit_px + ransac.threshold_px)
     chained = _from_depths(pairs, _starts_from_depths(pairs, expected, ransac), ransac, config)
     if chained is not None:
@@ -208,10 +227,11 @@ def _widened(motion: Motion, factor: float) -> Float64Array:
 
 def _stands_still(pairs: MatchedRays, limit_px: float, ransac: RansacConfig) -> bool:
     """
-    Whether half the matches moved by less than the limit and nearly all by little more.
+    Whether half the matches with texture moved by less than the limit and nearly all by little more.
     """
-    share = np.mean(pairs.displacement_px < limit_px + ransac.threshold_px)
-    return bool(np.median(pairs.displacement_px) < limit_px and share > 0.7)
+    displacement_px = pairs.displacement_px[pairs.has_texture]
+    share = np.mean(displacement_px < limit_px + ransac.threshold_px)
+    return bool(np.median(displacement_px) < limit_px and share > 0.7)
 
 
 def _standstill(pairs: MatchedRays, inlier_px: float) -> Motion:

@@ -27,6 +27,16 @@ class Tracks:
     ages: npt.NDArray[np.uint16]
 
 
+@dataclass(frozen=True, slots=True)
+class CarriedTracks:
+    """
+    The tracks of a frame, and those of its reference after one more frame saw them.
+    """
+
+    reference: Tracks
+    current: Tracks
+
+
 NO_TRACKS = Tracks(np.empty(0, np.uint32), np.empty(0, np.uint16))
 
 
@@ -46,22 +56,23 @@ class TrackTable:
         self._next_id = (self._next_id + count) % _ID_COUNT
         return Tracks(ids.astype(np.uint32), np.zeros(count, np.uint16))
 
-    def carry_on(self, reference: Tracks, count: int, matches: Matches, keep: BoolArray) -> Tracks:
+    def carry_on(self, reference: Tracks, count: int, matches: Matches, keep: BoolArray) -> CarriedTracks:
         """
         Tracks of the ``count`` keypoints of a frame: those that match the reference continue its tracks, others begin.
 
-        The reference may be an older frame and may be matched again: its own ages count on with every match, so that
-        a track is as old as the number of frames that saw it.
+        The reference may be an older frame and may be matched again: its ages count on with every match, so that a
+        track is as old as the number of frames that saw it.
 
         :param keep: (M,) which of the matches carry an identity.
         """
         rows, columns = matches.reference_index[keep], matches.current_index[keep]
-        reference.ages[rows] = np.minimum(reference.ages[rows], _LARGEST_AGE - 1) + 1
+        ages = reference.ages.copy()
+        ages[rows] = np.minimum(ages[rows], _LARGEST_AGE - 1) + 1
         is_new = np.ones(count, np.bool_)
         is_new[columns] = False
         new = self.begin(int(is_new.sum()))
-        tracks = Tracks(np.empty(count, np.uint32), np.zeros(count, np.uint16))
-        tracks.ids[is_new] = new.ids
-        tracks.ids[columns] = reference.ids[rows]
-        tracks.ages[columns] = reference.ages[rows]
-        return tracks
+        current = Tracks(np.empty(count, np.uint32), np.zeros(count, np.uint16))
+        current.ids[is_new] = new.ids
+        current.ids[columns] = reference.ids[rows]
+        current.ages[columns] = ages[rows]
+        return CarriedTracks(Tracks(reference.ids, ages), current)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from kp2d_ros.core.cameras import CameraModel
-from kp2d_ros.core.records import Float64Array, Keypoints, Matches
+from kp2d_ros.core.records import BoolArray, Float64Array, Keypoints, Matches
 from kp2d_ros.core.se3 import invert_transform, renormalised
 from kp2d_ros.odometry.alignment import AlignableImage, AlignmentConfig, align
 from kp2d_ros.odometry.depths import InverseDepths, carry_depths, is_known, place_depths
@@ -25,6 +25,7 @@ class View:
     """
     The keypoints of a frame with their rays, tracks and inverse depths, and where its camera stands.
 
+    ``has_texture`` (N,) says around which of them there is anything to see.
     ``image``, ``camera`` and all pixels are of the image as it is worked on, shrunk by ``scale`` (2,) in x and y.
     Without a camera the ``rays`` are all NaN. ``depths`` and ``world_from_camera`` are in the unit of the chain.
     """
@@ -35,6 +36,7 @@ class View:
     scale: Float64Array
     camera: CameraModel | None
     keypoints: Keypoints
+    has_texture: BoolArray
     rays: Rays
     tracks: Tracks
     depths: InverseDepths
@@ -95,9 +97,12 @@ def matched_rays(reference: View, current: View, matches: Matches) -> MatchedRay
     """
     rows, columns = matches.reference_index, matches.current_index
     offset = (current.keypoints.xy[columns] - reference.keypoints.xy[rows]).astype(np.float64)
-    displacement_px = np.asarray(np.linalg.norm(offset, axis=1), np.float64)
     return MatchedRays(
-        reference.rays.take(rows), current.rays.take(columns), reference.depths.take(rows), displacement_px
+        reference.rays.take(rows),
+        current.rays.take(columns),
+        reference.depths.take(rows),
+        np.asarray(np.linalg.norm(offset, axis=1), np.float64),
+        reference.has_texture[rows] & current.has_texture[columns],
     )
 
 

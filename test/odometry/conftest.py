@@ -6,7 +6,7 @@ Point scenes with known cameras: what a detector with chosen faults would see of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -76,13 +76,13 @@ class Scene:
 
 class Player:
     """
-    Shows prepared keypoints to a frontend; its images are blank.
+    Shows prepared keypoints to a frontend; its images are blank, and that is no matter to it.
     """
 
     def __init__(self, config=None, camera=PINHOLE):
         self.camera = camera
         self.upcoming = []
-        self.frontend = Frontend(lambda image: self.upcoming.pop(0), config or FrontendConfig())
+        self.frontend = Frontend(lambda image: self.upcoming.pop(0), replace(config or FrontendConfig(), min_texture=0))
         self.seq = 0
 
     def show(self, keypoints):

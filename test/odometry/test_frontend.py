@@ -191,9 +191,10 @@ def test_another_place_begins_a_new_segment_after_some_lost_frames(player, corri
 def test_a_blank_image_never_becomes_the_reference(player, corridor, pose, rng):
     blanks = [player.show(BLANK) for _ in range(3)]
     assert blanks[0].pose is None
+    assert set(states_of(blanks)) == {TrackingState.LOST}
     for result in blanks[1:]:
         check_pose_is_unknown(result.pose)
-        assert result.pose.reason == 'there is no reference yet: found 0 keypoints of 12 needed'
+        assert result.pose.reason.startswith('0 of 0 keypoints have texture around them, 12 are needed')
     results = player.play(corridor, drive(pose, 3), rng, **FAULTS)
     assert states_of(results) == [TrackingState.INITIALISING, TrackingState.OK, TrackingState.OK]
     assert [result.pose.reference_seq for result in results[1:]] == [3, 4]

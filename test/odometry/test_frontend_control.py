@@ -86,7 +86,7 @@ def test_the_extractor_never_sees_a_larger_image_than_the_working_size():
 
 def test_another_working_size_starts_over(player, corridor, pose, rng):
     player.play(corridor, drive(pose, 3), rng, **FAULTS)
-    player.frontend.configure(FrontendConfig(max_side_px=320))
+    player.frontend.configure(FrontendConfig(max_side_px=320, min_texture=0))
     result = player.show(corridor.keypoints(pose(), rng))
     assert result.pose.reason == 'the working size changed from 640x480 to 320x240'
 
@@ -94,7 +94,7 @@ def test_another_working_size_starts_over(player, corridor, pose, rng):
 def test_settings_change_between_frames(player, corridor, pose, rng):
     truth = drive(pose, 6)
     player.play(corridor, truth[:3], rng, **FAULTS)
-    player.frontend.configure(build(FrontendConfig, {'motion': {'degraded_inliers': 5000}}))
+    player.frontend.configure(build(FrontendConfig, {'min_texture': 0, 'motion': {'degraded_inliers': 5000}}))
     results = player.play(corridor, truth[3:], rng, **FAULTS)
     assert set(states_of(results)) == {TrackingState.DEGRADED}
     assert results[0].scale_segment == 0

@@ -29,7 +29,20 @@ def see(rng):
         depths = InverseDepths(1 / z, 0.01 / z)
         rays = rays_from_pixels(scene.camera, keypoints.xy)
         image = AlignableImage(np.zeros((480, 640), np.uint8))
-        return View(0, 0, image, np.ones(2), scene.camera, keypoints, rays, NO_TRACKS, depths, world_from_camera), rows
+        view = View(
+            seq=0,
+            stamp_ns=0,
+            image=image,
+            scale=np.ones(2),
+            camera=scene.camera,
+            keypoints=keypoints,
+            has_texture=np.ones(len(keypoints), np.bool_),
+            rays=rays,
+            tracks=NO_TRACKS,
+            depths=depths,
+            world_from_camera=world_from_camera,
+        )
+        return view, rows
 
     return make
 
