@@ -30,8 +30,8 @@ def texture_at(gray: ImageArray, xy: Float32Array) -> Float32Array:
     clean = cv2.medianBlur(np.ascontiguousarray(gray), 3)
     cells = cv2.resize(clean.astype(np.float32), size, interpolation=cv2.INTER_AREA)
     smooth = cv2.boxFilter(cells, cv2.CV_32F, (2, 2))
-    smooth -= cv2.boxFilter(smooth, cv2.CV_32F, (_SIDE, _SIDE))
-    variance = np.asarray(cv2.sqrBoxFilter(smooth, cv2.CV_32F, (_SIDE, _SIDE)))  # rounded, it may be below 0
+    detail = cv2.subtract(smooth, cv2.boxFilter(smooth, cv2.CV_32F, (_SIDE, _SIDE)))
+    variance = np.asarray(cv2.sqrBoxFilter(detail, cv2.CV_32F, (_SIDE, _SIDE)))  # rounded, it may be below 0
     place = np.nan_to_num((xy + 0.5) * np.array([size[0] / width, size[1] / height]))
     column, row = np.clip(place, 0, np.array(size) - 1).astype(np.intp).T
     variation = np.sqrt(np.maximum(variance[row, column], 0))
