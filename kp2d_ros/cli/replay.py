@@ -41,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
     # Imported here: --help needs none of it.
     from tqdm import tqdm
 
+    from kp2d_ros.core.files import claim_folder
     from kp2d_ros.core.settings import flatten
     from kp2d_ros.evaluation.odometry.report import RunInfo, format_summary
     from kp2d_ros.evaluation.odometry.runner import replay_offline
@@ -63,16 +64,19 @@ def run(args: argparse.Namespace) -> int:
         device=extractor.info.device,
         settings={name: value for name, value, _ in flatten(config)},
     )
-    frontend = build_frontend(config, extractor)
-    count = len(sequence) if args.max_frames is None else min(args.max_frames, len(sequence))
-    with tqdm(total=count, unit='image', disable=True if args.quiet else None, leave=False) as bar:
-        report = replay_offline(sequence, frontend, info, args.out, args.max_frames, lambda frame, result: bar.update())
-    print(format_summary(report))
-    if args.plot:
-        from kp2d_ros.evaluation.odometry.run_picture import draw_run
+    with claim_folder(args.out):  # before the work: what cannot be written, or is being written, is said at once
+        frontend = build_frontend(config, extractor)
+        count = len(sequence) if args.max_frames is None else min(args.max_frames, len(sequence))
+        with tqdm(total=count, unit='image', disable=True if args.quiet else None, leave=False) as bar:
+            report = replay_offline(
+                sequence, frontend, info, args.out, args.max_frames, lambda frame, result: bar.update()
+            )
+        print(format_summary(report))
+        if args.plot:
+            from kp2d_ros.evaluation.odometry.run_picture import draw_run
 
-        draw_run(report, args.out / 'trajectory.png')
-    print(f'  written     {args.out}/trajectory.txt, run.json' + (', trajectory.png' if args.plot else ''))
+            draw_run(report, args.out / 'trajectory.png')
+        print(f'  written     {args.out}/trajectory.txt, run.json' + (', trajectory.png' if args.plot else ''))
     return 0
 
 

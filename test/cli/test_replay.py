@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from kp2d_ros.cli.replay import main
+from kp2d_ros.core.files import claim_folder
 from kp2d_ros.core.trajectories import format_tum, read_tum
 from kp2d_ros.simulation.scene import SceneConfig, SimulatedSequence
 
@@ -108,6 +109,24 @@ def test_images_without_calibration_are_refused_until_one_is_named(
     assert not (tmp_path / 'out').exists()
     assert main([*words, '--calibration', str(folder / 'camera.yaml')]) == 0
     assert len(read_tum(tmp_path / 'out' / 'trajectory.txt')) == 3
+
+
+@pytest.mark.parametrize(('taken', 'message'), [(False, 'cannot be written'), (True, 'another run is writing')])
+def test_a_folder_that_cannot_be_used_is_said_before_the_work(
+    taken: bool,
+    message: str,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.delattr('kp2d_ros.odometry.frontend.Frontend.process')
+    (tmp_path / 'file').touch()
+    out = tmp_path / 'out' if taken else tmp_path / 'file' / 'out'
+    with claim_folder(tmp_path / 'out'):
+        assert main([str(folder), '--extractor', 'orb', '--out', str(out), '--quiet']) == 1
+    error = capsys.readouterr().err
+    assert message in error and error.count('\n') == 1
 
 
 @pytest.mark.parametrize('count', ['0', '-3'])
