@@ -122,6 +122,7 @@ def check_overlap(reader: AnyReader) -> None:
     :raises ValueError: if it does.
     """
     for chunks in _chunk_lists(reader):
+        _check(max((chunk.uncompressed_size for chunk in chunks), default=0), 'a chunk')
         events = [(chunk.message_start_time, 1, chunk.uncompressed_size) for chunk in chunks]
         events += [(chunk.message_end_time, 2, -chunk.uncompressed_size) for chunk in chunks]
         held = 0

@@ -124,7 +124,7 @@ def test_a_folder_that_cannot_be_used_is_said_before_the_work(
     (tmp_path / 'file').touch()
     out = tmp_path / 'out' if taken else tmp_path / 'file' / 'out'
     with claim_folder(tmp_path / 'out'):
-        assert main([str(folder), '--extractor', 'orb', '--out', str(out), '--quiet']) == 1
+        assert main([str(folder), '--method', 'orb', '--out', str(out), '--quiet']) == 1
     error = capsys.readouterr().err
     assert message in error and error.count('\n') == 1
 
