@@ -18,16 +18,17 @@ import numpy as np
 import numpy.typing as npt
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Pose, PoseWithCovariance
-from sensor_msgs.msg import CameraInfo
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from kp2d_ros.core.cameras import CameraModel
 from kp2d_ros.core.checks import check_shape
-from kp2d_ros.core.errors import ConfigError, DataError
+from kp2d_ros.core.errors import DataError
 from kp2d_ros.core.records import (
     Float32Array,
     Float64Array,
     FrontendResult,
+    ImageArray,
     Keypoints,
     Matches,
     PoseModel,
@@ -39,6 +40,7 @@ from kp2d_ros.core.se3 import quaternion_from_rotation, rotation_from_quaternion
 from kp2d_ros.msg import KeypointArray, MatchArray
 from kp2d_ros.msg import RelativePose as RelativePoseMessage
 from kp2d_ros.recordings.camera_yaml import Calibration, CameraInfoFields, camera_from_fields
+from kp2d_ros.recordings.image_decoding import decode_compressed, decode_image
 
 _QUANTISED_SCALE, _QUANTISED_ZERO = 127.0, 128.0
 
@@ -57,31 +59,26 @@ class DescriptorType(IntEnum):
 _SAMPLES = {DescriptorType.F32: '<f4', DescriptorType.F16: '<f2'}
 
 
-def descriptor_type_from_name(name: str) -> DescriptorType:
-    """
-    The type of a parameter value: ``none``, ``f32``, ``f16`` or ``u8``.
-
-    :raises ConfigError: if the name is none of these.
-    """
-    try:
-        return DescriptorType[name.upper()]
-    except KeyError as error:
-        known = ', '.join(t.name.lower() for t in DescriptorType)
-        raise ConfigError(f'descriptor_type: found {name!r}, expected one of {known}') from error
-
-
 def time_from_ns(stamp_ns: int) -> Time:
     """
     ``builtin_interfaces/Time`` of integer nanoseconds.
+
+    :raises DataError: if it holds no such time: 68 years around 1970.
     """
     seconds, nanoseconds = divmod(stamp_ns, 10**9)
+    if not -(2**31) <= seconds < 2**31:
+        raise DataError(f'stamp: found {seconds} s, expected one of 32 bits')
     return Time(sec=seconds, nanosec=nanoseconds)
 
 
 def ns_from_time(stamp: Time) -> int:
     """
     Integer nanoseconds of a ``builtin_interfaces/Time``.
+
+    :raises DataError: if its nanoseconds are a second and more.
     """
+    if stamp.nanosec >= 10**9:
+        raise DataError(f'stamp: found {stamp.nanosec} ns beside the seconds, expected less than {10**9}')
     return int(stamp.sec) * 10**9 + int(stamp.nanosec)
 
 
@@ -90,6 +87,29 @@ def header_from(stamp_ns: int, frame_id: str) -> Header:
     ``std_msgs/Header`` of a time and a coordinate frame.
     """
     return Header(stamp=time_from_ns(stamp_ns), frame_id=frame_id)
+
+
+def decode_message(message: Image | CompressedImage) -> ImageArray:
+    """
+    Gray (H, W) or RGB (H, W, 3) uint8 of an image message of any supported encoding.
+
+    :raises DataError: if the message is not a whole image.
+    """
+    if isinstance(message, CompressedImage):
+        return decode_compressed(message.format, message.data)
+    fields = (message.encoding, message.height, message.width, message.step, bool(message.is_bigendian))
+    return decode_image(*fields, message.data)
+
+
+def image_message(image: ImageArray, header: Header) -> Image:
+    """
+    ``sensor_msgs/Image`` (mono8 or rgb8) of a gray (H, W) or RGB (H, W, 3) image.
+    """
+    height, width = image.shape[:2]
+    channels = image.size // (height * width)
+    encoding = 'mono8' if image.ndim == 2 else 'rgb8'
+    fields = {'height': height, 'width': width, 'step': width * channels, 'data': _flat('B', image)}
+    return Image(header=header, encoding=encoding, **fields)
 
 
 def camera_from_message(message: CameraInfo, is_rectified: bool) -> Calibration:

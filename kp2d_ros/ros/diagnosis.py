@@ -10,6 +10,8 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from kp2d_ros.core.records import TrackingState
+
 
 @dataclass(frozen=True, slots=True)
 class Offer:
@@ -42,22 +44,25 @@ class NodeFacts:
     """
     What is known of the node.
 
-    ``state`` is the lifecycle state; ``model_problem`` says why there is no extractor; ``processed`` and ``received``
-    count the images within the time looked at; ``refusal`` is the last complaint about an image; ``image_topics`` are
-    the image topics that exist (full names); ``clock_is_missing``: time is simulated and nobody publishes it;
-    ``trouble`` says why the worker does not work.
+    ``state`` is the lifecycle state; ``model_problem`` says why there is no extractor; ``is_receiving`` and
+    ``is_processing`` images within the time looked at; ``refusal`` is the last complaint about an image;
+    ``image_topics`` are the image topics that exist (full names); ``clock_is_missing``: time is simulated and nobody
+    publishes it; ``trouble`` says why the worker does not work; ``tracking`` is the state of the last image, None
+    before the first.
     """
 
     state: str
     image: TopicFacts
     camera_info: TopicFacts
     model_problem: str = ''
-    processed: int = 0
+    is_receiving: bool = False
+    is_processing: bool = False
     refusal: str = ''
     camera_problem: str = ''
     image_topics: Sequence[str] = field(default_factory=tuple)
     clock_is_missing: bool = False
     trouble: str = ''
+    tracking: TrackingState | None = None
 
 
 def why_no_output(facts: NodeFacts) -> str:
@@ -69,9 +74,9 @@ def why_no_output(facts: NodeFacts) -> str:
     if facts.state != 'active':
         steps = 'configure`, then `activate' if facts.state == 'unconfigured' else 'activate'
         return f'the node is {facts.state}: `ros2 lifecycle set NODE {steps}`'
-    if facts.processed:
+    if facts.is_processing:
         return ''
-    if facts.image.received:
+    if facts.is_receiving:
         return _why_nothing_processed(facts)
     reason = why_no_messages(facts.image, facts.image_topics)
     if facts.clock_is_missing:

@@ -1,31 +1,30 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-The running extractor and frontend, which other threads may change between two frames.
+The running extractor and frontend, and what others want changed about them between two images.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
+from queue import Empty, SimpleQueue
 
-from kp2d_ros.core.records import Float32Array, Frame, FrontendResult, ImageArray, Keypoints, Matches
+from kp2d_ros.core.records import Frame, FrontendResult
 from kp2d_ros.inference.extractor import Extractor, ExtractorInfo, MatchJudge
-from kp2d_ros.inference.pipeline import PipelineConfig
-from kp2d_ros.odometry.frontend import Frontend
+from kp2d_ros.inference.pipeline import PipelineConfig, build_frontend
 
 
 class Engine:
     """
-    One extractor and one frontend. :meth:`process` is called by one thread, everything else by any.
+    One extractor and one frontend, owned by the thread that processes images; another one hands its changes over.
     """
 
     def __init__(self, extractor: Extractor, config: PipelineConfig) -> None:
         self._extractor = extractor
-        self._frontend = Frontend(self._extract, config, self._judge)
-        self._changes: list[Callable[[], None]] = []
-        self._lock = threading.Lock()
-        self._began_anew = False
+        self._frontend = build_frontend(config, extractor)
+        self._changes: SimpleQueue[Callable[[Engine], None]] = SimpleQueue()
+        self._begins_anew = False
+        self.began_anew = False  # whether the last frame was the first one after restart() or reset()
 
     @property
     def info(self) -> ExtractorInfo:
@@ -34,83 +33,68 @@ class Engine:
         """
         return self._extractor.info
 
-    @property
-    def extractor(self) -> Extractor:
+    def change_later(self, change: Callable[[Engine], None]) -> None:
         """
-        What makes the keypoints now.
+        Hand over a change, from any thread: :meth:`make_changes` calls it with this engine.
         """
-        return self._extractor
+        self._changes.put(change)
 
-    @property
-    def began_anew(self) -> bool:
+    def make_changes(self) -> None:
         """
-        Whether the last frame was the first one after :meth:`restart` or :meth:`reset`.
+        Make the changes that were handed over, in their order.
         """
-        return self._began_anew
-
-    def reconfigure(self, config: PipelineConfig) -> None:
-        """
-        Use other settings from the next frame on; nothing is forgotten.
-        """
-        self._change_later(lambda: self._reconfigure(config))
-
-    def exchange(self, extractor: Extractor) -> None:
-        """
-        Use another extractor from the next frame on; its descriptors compare with none from before.
-        """
-        self._change_later(lambda: self._exchange(extractor))
-
-    def restart(self) -> None:
-        """
-        Begin anew with the next frame: time did as well. Tracks and segments are numbered on.
-        """
-        self._change_later(self._restart)
-
-    def reset(self) -> None:
-        """
-        Begin anew with the next frame, tracks and segments from 0.
-        """
-        self._change_later(self._reset)
+        while True:
+            try:
+                change = self._changes.get_nowait()
+            except Empty:
+                return
+            change(self)
 
     def process(self, frame: Frame) -> FrontendResult:
         """
-        The result of one frame, after the changes that were asked for.
+        The result of one frame.
         """
-        with self._lock:
-            changes, self._changes = self._changes, []
-        self._began_anew = False
-        for change in changes:
-            change()
-        return self._frontend.process(frame)
+        result = self._frontend.process(frame)
+        self.began_anew, self._begins_anew = self._begins_anew, False
+        return result
 
-    def _change_later(self, change: Callable[[], None]) -> None:
-        with self._lock:
-            self._changes.append(change)
+    def reconfigure(self, config: PipelineConfig) -> None:
+        """
+        Use other settings; nothing is forgotten, unless descriptors do not compare with those from before.
+        """
+        self._use(self._extractor, config)
 
-    def _extract(self, image: ImageArray) -> Keypoints:
-        return self._extractor.extract(image)
+    def exchange(self, extractor: Extractor, config: PipelineConfig) -> None:
+        """
+        Use another extractor; its descriptors compare with none from before.
+        """
+        self._use(extractor, config)
+        self.forget()
 
-    def _judge(
-        self, reference: Keypoints, current: Keypoints, matches: Matches, size: tuple[int, int]
-    ) -> Float32Array | None:
-        extractor = self._extractor
-        return extractor.judge(reference, current, matches, size) if isinstance(extractor, MatchJudge) else None
-
-    def _reconfigure(self, config: PipelineConfig) -> None:
-        model_id = self._extractor.info.model_id
-        self._extractor = self._extractor.reconfigured(config.extractor)
-        self._frontend.configure(config)
-        if self._extractor.info.model_id != model_id:
-            self._frontend.restart()
-
-    def _exchange(self, extractor: Extractor) -> None:
-        self._extractor = extractor
+    def forget(self) -> None:
+        """
+        Let go of what was seen, for instance by a frame that failed half-way; time goes on, and so does odometry.
+        """
         self._frontend.restart()
 
-    def _restart(self) -> None:
+    def restart(self) -> None:
+        """
+        Begin anew: time did as well. Tracks and segments are numbered on.
+        """
         self._frontend.restart()
-        self._began_anew = True
+        self._begins_anew = True
 
-    def _reset(self) -> None:
+    def reset(self) -> None:
+        """
+        Begin anew, tracks and segments from 0.
+        """
         self._frontend.reset()
-        self._began_anew = True
+        self._begins_anew = True
+
+    def _use(self, extractor: Extractor, config: PipelineConfig) -> None:
+        model_id = self.info.model_id
+        self._extractor = used = extractor.reconfigured(config.extractor)
+        self._frontend.exchange(used.extract, used.judge if isinstance(used, MatchJudge) else None)
+        self._frontend.configure(config)
+        if used.info.model_id != model_id:
+            self.forget()

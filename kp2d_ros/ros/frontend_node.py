@@ -6,10 +6,11 @@ The frontend as a managed node: images in; keypoints, matches and relative poses
 
 from __future__ import annotations
 
+import faulthandler
+import os
 import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from rcl_interfaces.msg import SetParametersResult
@@ -22,17 +23,18 @@ from rclpy.parameter import Parameter
 from rclpy.utilities import remove_ros_args
 from std_srvs.srv import Trigger
 
-from kp2d_ros.core.errors import ConfigError, Kp2dError
-from kp2d_ros.inference.extractor import ExtractorConfig
+from kp2d_ros.core.errors import BackendError, ConfigError, Kp2dError
 from kp2d_ros.inference.pipeline import build_extractor
-from kp2d_ros.ros.diagnosis import NodeFacts, TopicFacts
+from kp2d_ros.ros.diagnosis import NodeFacts, TopicFacts, why_no_poses
 from kp2d_ros.ros.engine import Engine
+from kp2d_ros.ros.image_input import ImageInput
 from kp2d_ros.ros.interruption import ignore_signals, ros_context
-from kp2d_ros.ros.log_bridge import RosLogHandler, forward_logging, reported, stop_forwarding
+from kp2d_ros.ros.log_bridge import RosLogHandler, ThrottledLog, forward_logging, reported, stop_forwarding
 from kp2d_ros.ros.model_swap import BuildExtractor, ModelSwap, load_extractor
 from kp2d_ros.ros.monitor import Monitor
 from kp2d_ros.ros.outputs import Outputs
 from kp2d_ros.ros.parameters import (
+    ConfigChange,
     change_config,
     declare_parameters,
     extractor_parameters,
@@ -40,11 +42,14 @@ from kp2d_ros.ros.parameters import (
     misspelt_parameters,
     qos_overrides_of,
 )
-from kp2d_ros.ros.session import Session
+from kp2d_ros.ros.worker import Worker
 
 NAME = 'frontend'
 _LOOK_SECONDS = 0.25
 _DIAGNOSTICS_SECONDS = 1.0
+_COMPLAINT_SECONDS = 5.0  # each kind of complaint is said once in so long
+_STOP_SECONDS = 1.0
+_EXIT_SECONDS = 5  # for the end of a process whose worker is stuck: what it is stuck in may hang at exit as well
 _USUAL_SIZE = (480, 640)  # height and width to warm an extractor with before the first image
 _EPILOG = 'Parameters, remappings and namespaces are given as for any ROS node: --ros-args -p NAME:=VALUE -r OLD:=NEW'
 
@@ -61,13 +66,15 @@ class FrontendNode(LifecycleNode):
         :raises ConfigError: if a parameter has a wrong type or is out of range.
         """
         # First, because rclpy destroys a node that is only half made as well.
-        self._engine: Engine | None = None
-        self._outputs: Outputs | None = None
-        self._session: Session | None = None
+        self.engine: Engine | None = None
+        self.outputs: Outputs | None = None
+        self.inputs: ImageInput | None = None
+        self.worker: Worker | None = None
         self._log_handler: RosLogHandler | None = None
         self._swap = ModelSwap(build)
         super().__init__(NAME, automatically_declare_parameters_from_overrides=True, **arguments)
         self._log_handler = forward_logging(self.get_logger())
+        self.log = ThrottledLog(self.get_logger().warning, period=_COMPLAINT_SECONDS)
         given = list(self.get_parameters_by_prefix(''))
         self.config = declare_parameters(self)
         self._qos_overrides = qos_overrides_of(given)
@@ -75,11 +82,10 @@ class FrontendNode(LifecycleNode):
             self.get_logger().warning(sentence)
         self._build = build
         self._loaded = self.config.extractor
-        self._is_reverting = False
         self._model_problem = ''
         self._monitor = Monitor(self)
         self._reset_service = self.create_service(Trigger, '~/reset', self._on_reset)
-        self.add_on_set_parameters_callback(self._on_parameters)
+        self._follow_parameters()
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still
         self._timers_kept = [
             self.create_timer(_LOOK_SECONDS, self._look_around, clock=steady),
@@ -88,13 +94,6 @@ class FrontendNode(LifecycleNode):
         back = Duration(nanoseconds=-max(1, round(self.config.time_jump_s * 1e9)))
         threshold = JumpThreshold(min_forward=None, min_backward=back, on_clock_change=False)
         self._jump_handle = self.get_clock().create_jump_callback(threshold, post_callback=self._on_clock_jump)
-
-    @property
-    def session(self) -> Session | None:
-        """
-        What runs while the node is active.
-        """
-        return self._session
 
     def start(self) -> None:
         """
@@ -116,22 +115,23 @@ class FrontendNode(LifecycleNode):
                 return TransitionCallbackReturn.FAILURE
             self._model_problem = ''
             self._loaded = self.config.extractor
-            self._engine = Engine(extractor, self.config)
-            self._outputs = Outputs(self, self.config, self._qos_overrides)
+            self.engine = Engine(extractor, self.config)
+            self.outputs = Outputs(self, self.config, self._qos_overrides)
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """
         Subscribe, and work on what comes.
         """
-        if self._engine is None or self._outputs is None:
+        if self.engine is None or self.outputs is None:
             return TransitionCallbackReturn.FAILURE
         result = super().on_activate(state)
-        self._engine.restart()
         with reported(self.get_logger().error):
-            self._session = Session(self, self.config, self._engine, self._outputs, self._rebuild_engine)
-            self._session.open(self._qos_overrides)
-        info = self._engine.info
+            self.engine.change_later(Engine.restart)
+            self.inputs = ImageInput(self, self.config, self._on_image, self._qos_overrides)
+            self.worker = Worker(self.config, self.engine, self.inputs.calibrations, self.outputs.publish, self.log)
+            self.worker.start()
+        info = self.engine.info
         self.get_logger().info(
             f'active: mode {self.config.mode}, {info.model_id} on {info.backend} ({info.device}), '
             f'images from {self.resolve_topic_name("image")}'
@@ -140,10 +140,9 @@ class FrontendNode(LifecycleNode):
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """
-        Receive nothing more.
+        Receive nothing more; a worker that is stuck cannot be used again, so the node is unconfigured then.
         """
-        self._close_session()
-        return super().on_deactivate(state)
+        return super().on_deactivate(state) if self._stop_working() else TransitionCallbackReturn.ERROR
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """
@@ -163,7 +162,7 @@ class FrontendNode(LifecycleNode):
         """
         After an error in a transition: back to unconfigured.
         """
-        self.get_logger().error('a transition failed unexpectedly; the node is unconfigured')
+        self.get_logger().error('a transition failed; the node is unconfigured')
         self._release()
         return super().on_error(state)
 
@@ -171,7 +170,7 @@ class FrontendNode(LifecycleNode):
         """
         End all threads and leave the graph.
         """
-        self._close_session()
+        self._stop_working()
         self._swap.cancel()
         if self._log_handler is not None:
             stop_forwarding(self._log_handler)
@@ -181,96 +180,171 @@ class FrontendNode(LifecycleNode):
             self._state_machine.destroy_when_not_in_use()
 
     def _release(self) -> None:
-        self._close_session()
+        self._stop_working()
         self._swap.cancel()
-        if self._outputs is not None:
-            self._outputs.close()
-        self._engine = self._outputs = None
+        if self.outputs is not None:
+            self.outputs.close()
+        self.engine = self.outputs = None
 
-    def _close_session(self) -> None:
-        if self._session is not None:
-            self._session.close()
-            # A worker that was replaced came with an engine of its own.
-            self._engine, self._session = self._session.engine, None
+    def _stop_working(self) -> bool:
+        """
+        Receive nothing more and end the worker, and whether it ended; one that is stuck is left behind.
+        """
+        inputs, worker, self.inputs, self.worker = self.inputs, self.worker, None, None
+        if inputs is not None:
+            inputs.close()
+        if worker is None or worker.stop(_STOP_SECONDS):
+            return True
+        self.get_logger().warning('the worker is stuck on an image and was left behind')
+        return False
 
-    def _rebuild_engine(self) -> Engine:
-        loaded = keep_loaded(self._loaded, self.config)
-        return Engine(self._build(loaded.extractor), loaded)
+    def _on_image(self, message: Any) -> None:
+        if self.worker is not None and self.inputs is not None:
+            self.worker.receive(message, self.get_clock().now().nanoseconds, self.inputs.image.missed)
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        response.success = self._session is not None
-        if self._session is None:
+        response.success = self.worker is not None
+        if self.worker is None:
             response.message = f'the node is {self._state()}: there is nothing to reset'
         else:
-            self._session.reset()
+            self.worker.reset()
             response.message = 'beginning anew with the next image'
         return response
 
     def _on_clock_jump(self, jump: Any) -> None:
-        if self._session is not None:
-            self._session.note_clock_jump(-jump.delta.nanoseconds * 1e-9)
+        if self.worker is not None:
+            self.worker.restart(f'the clock went back by {-jump.delta.nanoseconds * 1e-9:.3f} s: beginning anew')
 
-    def _on_parameters(self, parameters: list[Parameter[Any]]) -> SetParametersResult:
+    def _follow_parameters(self) -> None:
+        if hasattr(self, 'add_post_set_parameters_callback'):
+            self.add_on_set_parameters_callback(self._check_parameters)
+            self.add_post_set_parameters_callback(self._use_parameters)
+        else:  # Humble: there is no other check that could still refuse them
+            self.add_on_set_parameters_callback(self._check_and_use_parameters)
+
+    def _check_parameters(self, parameters: list[Parameter[Any]]) -> SetParametersResult:
         try:
-            change = change_config(self.config, {p.name: p.value for p in parameters}, self._engine is not None)
+            self._change(parameters)
         except ConfigError as error:
             return SetParametersResult(successful=False, reason=str(error))
-        self.config = change.config
-        if self._engine is not None and self._outputs is not None:
-            self._engine_in_use().reconfigure(keep_loaded(self._loaded, self.config))
-            self._outputs.reconfigure(self.config)
-        if self._session is not None:
-            self._session.config = self.config
-        if change.needs_extractor and not self._is_reverting:
-            self._start_swap(self.config.extractor)
         return SetParametersResult(successful=True)
 
-    def _start_swap(self, wanted: ExtractorConfig) -> None:
-        size = self._session.tally.size if self._session is not None else None
-        self.get_logger().info(f'loading extractor {wanted.name} {wanted.model}'.rstrip())
-        self._swap.start(wanted, size or _USUAL_SIZE)
+    def _check_and_use_parameters(self, parameters: list[Parameter[Any]]) -> SetParametersResult:
+        result = self._check_parameters(parameters)
+        if result.successful:
+            self._use_parameters(parameters)
+        return result
+
+    def _use_parameters(self, parameters: list[Parameter[Any]]) -> None:
+        change = self._change(parameters)
+        self.config = change.config
+        if self.engine is None or self.outputs is None:
+            return
+        usable = keep_loaded(self._loaded, self.config)
+        self.engine.change_later(lambda engine: engine.reconfigure(usable))
+        self.outputs.reconfigure(self.config)
+        if self.worker is not None:
+            self.worker.config = self.config
+        if usable == self.config:
+            self._swap.cancel()  # what is wanted runs already
+        elif change.needs_extractor:
+            size = None if self.worker is None else self.worker.size
+            wanted = self.config.extractor
+            self.get_logger().info(f'loading extractor {wanted.name} {wanted.model}'.rstrip())
+            self._swap.start(wanted, size or _USUAL_SIZE)
+
+    def _change(self, parameters: list[Parameter[Any]]) -> ConfigChange:
+        return change_config(self.config, {p.name: p.value for p in parameters}, self.engine is not None)
 
     def _finish_swap(self) -> None:
         result = self._swap.poll()
-        if result is None or self._engine is None:
+        if result is None or self.engine is None:
             return
         if result.extractor is None:
             self.get_logger().error(f'keeping the extractor: {result.error}')
-            old = replace(self.config, extractor=self._loaded)
-            self._is_reverting = True
-            self.set_parameters([Parameter(name, value=value) for name, value in extractor_parameters(old).items()])
-            self._is_reverting = False
+            self.config = keep_loaded(self._loaded, self.config)
+            kept = extractor_parameters(self.config)
+            self.set_parameters([Parameter(name, value=value) for name, value in kept.items()])
             return
-        self._loaded = result.config
-        engine = self._engine_in_use()
-        engine.exchange(result.extractor)
-        engine.reconfigure(keep_loaded(self._loaded, self.config))
-        info = result.extractor.info
+        self._loaded, extractor = result.config, result.extractor
+        usable = keep_loaded(self._loaded, self.config)
+        self.engine.change_later(lambda engine: engine.exchange(extractor, usable))
+        info = extractor.info
         self.get_logger().info(f'extractor exchanged: {info.model_id} on {info.backend} ({info.device})')
-
-    def _engine_in_use(self) -> Engine:
-        if self._session is not None:
-            return self._session.engine
-        if self._engine is None:
-            raise ConfigError('engine: found none, expected a configured node')
-        return self._engine
 
     def _look_around(self) -> None:
         self._finish_swap()
-        if self._session is not None:
-            self._session.look_around()
+        if self.inputs is not None and self.worker is not None:
+            self.inputs.follow_publishers()
+            self.worker.end_if_stuck()
 
     def _state(self) -> str:
         return str(self._state_machine.current_state[1])
 
     def _facts(self) -> NodeFacts:
-        if self._session is not None:
-            return self._session.facts(self._state())
-        nothing = TopicFacts(self.resolve_topic_name('image'), '')
-        return NodeFacts(self._state(), nothing, nothing, model_problem=self._model_problem)
+        if self.inputs is None or self.worker is None:
+            nothing = TopicFacts(self.resolve_topic_name('image'), '')
+            return NodeFacts(self._state(), nothing, nothing, model_problem=self._model_problem)
+        window = self.config.no_output_s
+        is_simulated = bool(self.get_parameter('use_sim_time').value)
+        return NodeFacts(
+            state=self._state(),
+            image=self.inputs.image.facts(),
+            camera_info=self.inputs.camera_info.facts(),
+            is_receiving=self.worker.is_receiving(window),
+            is_processing=self.worker.is_processing(window),
+            refusal=self.log.latest(window),
+            camera_problem=self.inputs.calibrations.problem,
+            image_topics=self.inputs.image_topics(),
+            clock_is_missing=is_simulated and not self.count_publishers('/clock'),
+            trouble=self.worker.trouble(),
+            tracking=self.worker.tracking,
+        )
 
     def _diagnose(self) -> None:
-        self._monitor.look(self._facts(), self._session, self.config.no_output_s)
+        facts = self._facts()
+        self._monitor.look(facts, self._values(facts), self.config.no_output_s)
+
+    def _values(self, facts: NodeFacts) -> dict[str, str]:
+        """
+        What the diagnostics list.
+        """
+        if self.engine is None or self.worker is None:
+            return {}
+        counts, (rate, latency_ms) = self.worker.counts(), self.worker.speed()
+        info, size = self.engine.info, self.worker.size
+        return {
+            'images received': str(counts.received),
+            'images processed': str(counts.processed),
+            'images dropped': str(counts.dropped),
+            'rate (Hz)': f'{rate:.1f}',
+            'median latency (ms)': f'{latency_ms:.1f}',
+            'working size': 'none yet' if size is None else f'{size[1]}x{size[0]}',
+            'extractor': f'{info.model_id} on {info.backend} ({info.device})',
+            'image topic': f'{facts.image.topic} ({facts.image.wanted_type})',
+            'requested QoS': facts.image.requested,
+            'calibration': why_no_poses(facts) or 'ok',
+        }
+
+
+def run(node: FrontendNode) -> int:
+    """
+    Work until somebody ends it; gives the exit status, 1 where the worker is stuck.
+    """
+    # Not the events executor: it wants the GIL in callbacks of the middleware, which publish() of the worker holds.
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        node.start()
+        executor.spin()
+    except BackendError as error:
+        node.get_logger().fatal(str(error))
+        faulthandler.dump_traceback_later(_EXIT_SECONDS, exit=True, file=open(os.devnull, 'w'))
+        return 1
+    finally:
+        ignore_signals()
+        node.destroy_node()
+    return 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -288,15 +362,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except ConfigError as error:
             get_logger(NAME).fatal(str(error))
             return 1
-        # Not the events executor: it wants the GIL in callbacks of the middleware, which publish() of the worker holds.
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        try:
-            node.start()
-            executor.spin()
-        finally:
-            ignore_signals()
-            node.destroy_node()
+        return run(node)
     return 0
 
 

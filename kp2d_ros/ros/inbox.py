@@ -8,19 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
-from time import monotonic
 from typing import Generic, TypeVar
 
 T = TypeVar('T')
-
-_WAKE_SECONDS = 0.1  # how often a blocked sender looks around
-
-
-def _look_nowhere() -> None:
-    """
-    A blocked sender has nothing else to do.
-    """
 
 
 class Inbox(Generic[T]):
@@ -36,56 +26,36 @@ class Inbox(Generic[T]):
         self._items: deque[T] = deque()
         self._changed = threading.Condition()
         self._closed = False
-        self._dropped = 0
+        self.dropped = 0  # items that were replaced by newer ones
 
     def __len__(self) -> int:
-        with self._changed:
-            return len(self._items)
+        return len(self._items)
 
-    @property
-    def dropped(self) -> int:
+    def put(self, item: T, timeout: float) -> bool:
         """
-        How many items were replaced by newer ones.
+        Hand in an item, and whether it found room within so many seconds; after :meth:`close` it is thrown away.
         """
         with self._changed:
-            return self._dropped
-
-    def put(self, item: T, look_around: Callable[[], None] = _look_nowhere) -> None:
-        """
-        Hand in an item; after :meth:`close` it is thrown away.
-
-        :param look_around: called about ten times a second while a lossless box has no room, without the lock: the
-            receiver may be stuck.
-        """
-        while True:
-            with self._changed:
-                if not self._lossless and len(self._items) >= self._capacity:
-                    self._items.popleft()
-                    self._dropped += 1
-                if self._closed:
-                    return
-                if len(self._items) < self._capacity:
-                    self._items.append(item)
-                    self._changed.notify_all()
-                    return
-                self._changed.wait(_WAKE_SECONDS)
-            look_around()
+            if not self._lossless and len(self._items) >= self._capacity:
+                self._items.popleft()
+                self.dropped += 1
+            if not self._changed.wait_for(lambda: self._closed or len(self._items) < self._capacity, timeout):
+                return False
+            if not self._closed:
+                self._items.append(item)
+                self._changed.notify_all()
+            return True
 
     def take(self, timeout: float) -> T | None:
         """
         The oldest item, None if there is none within so many seconds or the box is closed.
         """
-        deadline = monotonic() + timeout
         with self._changed:
-            while not self._items and not self._closed:
-                left = deadline - monotonic()
-                if left <= 0 or not self._changed.wait(left):
-                    break
-            if self._closed or not self._items:
+            self._changed.wait_for(lambda: self._closed or bool(self._items), timeout)
+            if not self._items:
                 return None
-            item = self._items.popleft()
             self._changed.notify_all()
-            return item
+            return self._items.popleft()
 
     def close(self) -> None:
         """

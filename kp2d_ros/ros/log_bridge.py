@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from time import monotonic
 from typing import Any
 
 PACKAGE = 'kp2d_ros'
+_LONGEST = 500  # characters of one complaint: what it quotes may come from anywhere
 
 
 class RosLogHandler(logging.Handler):
@@ -68,8 +68,8 @@ def reported(say: Callable[[str], Any]) -> Iterator[None]:
     """
     try:
         yield
-    except Exception:
-        say(traceback.format_exc())
+    except Exception as error:
+        say(f'unexpected {type(error).__name__}: {" ".join(str(error).split())}')
         raise
 
 
@@ -101,6 +101,7 @@ class ThrottledLog:
         Say the text, unless this kind of complaint was said within the period.
         """
         now = self._clock()
+        text = text if len(text) <= _LONGEST else f'{text[:_LONGEST]}...'
         with self._lock:
             self._last = (text, now)
             before = self._complaints.get(kind)

@@ -55,26 +55,17 @@ class ModelSwap:
         self._lock = threading.Lock()
         self._wanted: tuple[ExtractorConfig, Size] | None = None
         self._result: SwapResult | None = None
-        self._thread: threading.Thread | None = None
-
-    @property
-    def is_loading(self) -> bool:
-        """
-        Whether an extractor is being loaded.
-        """
-        with self._lock:
-            return self._is_alive()
+        self._is_running = False
 
     def start(self, config: ExtractorConfig, size: Size) -> None:
         """
         Load an extractor and warm it with images of a size; what was being loaded is forgotten.
         """
         with self._lock:
-            self._wanted = (config, size)
-            self._result = None
-            if not self._is_alive():
-                self._thread = threading.Thread(target=self._run, name='kp2d_model_swap', daemon=True)
-                self._thread.start()
+            self._wanted, self._result = (config, size), None
+            if not self._is_running:
+                self._is_running = True
+                threading.Thread(target=self._run, name='kp2d_model_swap', daemon=True).start()
 
     def cancel(self) -> None:
         """
@@ -91,24 +82,22 @@ class ModelSwap:
             result, self._result = self._result, None
             return result
 
-    def _is_alive(self) -> bool:
-        return self._thread is not None and self._thread.is_alive()
-
     def _run(self) -> None:
         while (wanted := self._next()) is not None:
             config, size = wanted
-            result = SwapResult(config, None, 'an unexpected error, see above')
+            result = None
             try:
                 result = SwapResult(config, load_extractor(self._build, config, size))
             except Kp2dError as error:
                 result = SwapResult(config, None, ' '.join(str(error).split()))
             finally:
                 with self._lock:
+                    self._is_running = result is not None  # anything else ends this thread
                     if self._wanted is wanted:
-                        self._wanted, self._result = None, result
+                        self._result = result or SwapResult(config, None, 'an unexpected error, see above')
+                        self._wanted = None
 
     def _next(self) -> tuple[ExtractorConfig, Size] | None:
         with self._lock:
-            if self._wanted is None:
-                self._thread = None
+            self._is_running = self._wanted is not None
             return self._wanted

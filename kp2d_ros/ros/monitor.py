@@ -6,16 +6,17 @@ Looks at the node once a second: says why nothing comes out, and publishes the d
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from time import monotonic
 
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
 
+from kp2d_ros.core.records import TrackingState
 from kp2d_ros.ros.diagnosis import NodeFacts, why_no_output, why_no_poses
-from kp2d_ros.ros.diagnostics import Health, diagnostic_array
-from kp2d_ros.ros.session import Session
 
 _REPEAT_SECONDS = 30.0  # the same complaint again
+_ACTIVE = 'active'
 
 
 class Monitor:
@@ -30,21 +31,23 @@ class Monitor:
         self._said_at: dict[str, float] = {}
         self._state = ''
 
-    def look(self, facts: NodeFacts, session: Session | None, patience: float) -> None:
+    def look(self, facts: NodeFacts, values: Mapping[str, str], patience: float) -> None:
         """
         Judge the facts; what is wrong for longer than so many seconds is said.
+
+        :param values: listed in the diagnostics below the message.
         """
         if facts.state != self._state:  # what could not be expected before is not late yet
             self._state = facts.state
             self._fine_at = dict.fromkeys(self._fine_at, monotonic())
         error = self._after_a_while('output', why_no_output(facts), 0.0 if facts.model_problem else patience)
-        runs = session is not None and not error
+        runs = facts.state == _ACTIVE and not error
         warning = self._after_a_while('poses', why_no_poses(facts) if runs else '', patience)
         self._say('no output', error)
         self._say('no poses', warning)
         if self._publisher.get_subscription_count():
-            health = self._health(facts, session, error, warning)
-            self._publisher.publish(diagnostic_array(health, self._node.get_clock().now().to_msg()))
+            level, message = _judge(facts, error or facts.trouble, warning or facts.refusal)
+            self._publisher.publish(self._report(facts, level, message, values))
 
     def _after_a_while(self, what: str, sentence: str, patience: float) -> str:
         now = monotonic()
@@ -59,23 +62,31 @@ class Monitor:
             self._said_at[sentence] = now
             self._node.get_logger().warning(f'{what}: {sentence}')
 
-    def _health(self, facts: NodeFacts, session: Session | None, error: str, warning: str) -> Health:
-        name = f'{self._node.get_fully_qualified_name().lstrip("/")}: frontend'
-        if session is None:
-            return Health(name, facts.image.topic, facts.state, error)
-        counts, (rate, latency_ms) = session.counts(), session.tally.speed()
-        info = session.engine.info
-        values = {
-            'images received': str(counts.received),
-            'images processed': str(counts.processed),
-            'images dropped': str(counts.dropped),
-            'rate (Hz)': f'{rate:.1f}',
-            'median latency (ms)': f'{latency_ms:.1f}',
-            'extractor': f'{info.model_id} on {info.backend} ({info.device})',
-            'image topic': f'{facts.image.topic} ({facts.image.wanted_type})',
-            'requested QoS': facts.image.requested,
-            'calibration': why_no_poses(facts) or 'ok',
-        }
-        error = error or session.trouble
-        warning = warning or facts.refusal
-        return Health(name, facts.image.topic, facts.state, error, warning, session.tally.tracking, values)
+    def _report(self, facts: NodeFacts, level: bytes, message: str, values: Mapping[str, str]) -> DiagnosticArray:
+        values = {'lifecycle state': facts.state, **values}
+        status = DiagnosticStatus(
+            level=level,
+            name=f'{self._node.get_fully_qualified_name().lstrip("/")}: frontend',
+            hardware_id=facts.image.topic,
+            message=message,
+            values=[KeyValue(key=key, value=value) for key, value in values.items()],
+        )
+        array = DiagnosticArray(status=[status])
+        array.header.stamp = self._node.get_clock().now().to_msg()
+        return array
+
+
+def _judge(facts: NodeFacts, error: str, warning: str) -> tuple[bytes, str]:
+    """
+    ERROR where nothing comes out, WARN where something is missing or tracking is lost, OK otherwise.
+    """
+    if error:
+        return DiagnosticStatus.ERROR, error
+    if warning:
+        return DiagnosticStatus.WARN, warning
+    if facts.state != _ACTIVE:
+        return DiagnosticStatus.OK, facts.state
+    if facts.tracking is None:
+        return DiagnosticStatus.OK, 'waiting for the first image'
+    is_poor = facts.tracking in (TrackingState.LOST, TrackingState.DEGRADED)
+    return DiagnosticStatus.WARN if is_poor else DiagnosticStatus.OK, f'tracking is {facts.tracking.name}'

@@ -59,7 +59,15 @@ class NodeConfig(PipelineConfig):
         0.5, 'stamps that go back further than this are a restart; less: the image is late', minimum=0.0, maximum=3600.0
     )
     watchdog_s: float = setting(
-        10.0, 'an image that takes longer than this restarts the worker', minimum=0.5, maximum=3600.0, runtime=True
+        10.0, 'an image that takes longer than this is an error in the diagnostics', minimum=0.5, maximum=3600.0,
+        runtime=True
+    )
+    stuck_exit_s: float = setting(
+        120.0,
+        'an image that takes longer than this ends the process, for launch to start it again; 0: none does',
+        minimum=0.0,
+        maximum=86400.0,
+        runtime=True,
     )
     no_output_s: float = setting(
         5.0, 'say why when nothing came out for so long', minimum=0.5, maximum=3600.0, runtime=True

@@ -11,30 +11,30 @@ from collections.abc import Callable, Collection
 from time import perf_counter
 from typing import Any
 
-from nav_msgs.msg import Odometry
+from geometry_msgs.msg import PoseStamped
+from nav_msgs.msg import Odometry, Path
 from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import Image
 
 from kp2d_ros.drawing.frame import draw_result
-from kp2d_ros.inference.extractor import ExtractorInfo
 from kp2d_ros.msg import FrontendStatus, KeypointArray, MatchArray
 from kp2d_ros.msg import RelativePose as RelativePoseMessage
 from kp2d_ros.ros.conversions import (
+    DescriptorType,
     KeypointContext,
-    descriptor_type_from_name,
     header_from,
+    image_message,
     keypoints_message,
     matches_message,
+    ns_from_time,
     pose_message,
     relative_pose_message,
 )
-from kp2d_ros.ros.frame_processor import Processed
-from kp2d_ros.ros.image_messages import image_message
 from kp2d_ros.ros.node_config import NodeConfig
 from kp2d_ros.ros.odometry_chain import ChainedPose, OdometryChain
 from kp2d_ros.ros.qos import output_qos, overriding_options
-from kp2d_ros.ros.tally import Counts
 from kp2d_ros.ros.transforms import Transforms
+from kp2d_ros.ros.worker import Counts, Processed
 
 _logger = logging.getLogger(__name__)
 
@@ -43,9 +43,13 @@ _TOPICS = {
     'matches': MatchArray,
     'relative_pose': RelativePoseMessage,
     'odometry': Odometry,
+    'path': Path,
     'debug_image': Image,
     'status': FrontendStatus,
 }
+_STAGES = ('wait', 'decode', 'inference', 'match', 'pose')
+_PATH_POSES = 1000  # a longer path keeps every other pose
+_PATH_NS = 200_000_000  # the whole path goes out no more often than this
 
 
 class Outputs:
@@ -56,7 +60,7 @@ class Outputs:
     def __init__(self, node: LifecycleNode, config: NodeConfig, overrides: Collection[str] = ()) -> None:
         self._node = node
         self._config = config
-        self._publishers: dict[str, Any] = {
+        self.publishers: dict[str, Any] = {
             topic: node.create_lifecycle_publisher(
                 message_class,
                 topic,
@@ -66,8 +70,9 @@ class Outputs:
             for topic, message_class in _TOPICS.items()
         }
         wants_transforms = config.odometry == 'unit' or config.publish_tf
-        self._transforms = Transforms(node, config.base_frame, config.publish_tf) if wants_transforms else None
+        self.transforms = Transforms(node, config.base_frame, config.publish_tf) if wants_transforms else None
         self._chain: OdometryChain | None = None
+        self._path = PathSoFar(config.odom_frame)
         self._has_explained = False
         self._publish_ms = 0.0
 
@@ -77,18 +82,18 @@ class Outputs:
         """
         self._config = config
 
-    def publish(self, processed: Processed, info: ExtractorInfo, counts: Counts) -> float:
+    def publish(self, processed: Processed, counts: Counts) -> float:
         """
         Publish everything of one image that somebody listens to; gives the milliseconds from its arrival until then.
         """
         begin = perf_counter()
         frame, result = processed.frame, processed.result
         header = header_from(frame.stamp_ns, frame.frame_id)
-        if processed.began_anew:
-            self._chain = None  # odometry starts at the origin again
+        if processed.began_anew:  # odometry starts at the origin again
+            self._chain, self._path = None, PathSoFar(self._config.odom_frame)
         height, width = frame.image.shape[:2]
-        descriptor_type = descriptor_type_from_name(self._config.descriptor_type)
-        context = KeypointContext(header, width, height, info.model_id, descriptor_type)
+        descriptor_type = DescriptorType[self._config.descriptor_type.upper()]
+        context = KeypointContext(header, width, height, processed.extractor.model_id, descriptor_type)
         self._publish('keypoints', lambda: keypoints_message(result, context))
         if result.pose is not None:
             pose = result.pose
@@ -100,34 +105,33 @@ class Outputs:
         )
         end = perf_counter()
         total_ms = (end - processed.arrived) * 1e3
-        status_begin = perf_counter()
-        self._publish('status', lambda: self._status(processed, header, info, counts, total_ms))
-        self._publish_ms = (perf_counter() - status_begin + end - begin) * 1e3
+        self._publish('status', lambda: self._status(processed, header, counts, total_ms))
+        self._publish_ms = (perf_counter() - begin) * 1e3
         return total_ms
 
     def close(self) -> None:
         """
         Destroy the publishers.
         """
-        for publisher in self._publishers.values():
+        for publisher in self.publishers.values():
             self._node.destroy_lifecycle_publisher(publisher)
-        self._publishers.clear()
-        if self._transforms is not None:
-            self._transforms.close()
+        self.publishers.clear()
+        if self.transforms is not None:
+            self.transforms.close()
 
     def _publish(self, topic: str, make: Callable[[], Any]) -> None:
-        publisher = self._publishers[topic]
+        publisher = self.publishers[topic]
         if publisher.get_subscription_count():
             publisher.publish(make())
 
-    def _status(self, processed: Processed, header: Any, info: ExtractorInfo, counts: Counts, total_ms: float) -> Any:
-        result, stage_ms = processed.result, processed.stage_ms
-        pose = result.pose
+    def _status(self, processed: Processed, header: Any, counts: Counts, total_ms: float) -> FrontendStatus:
+        result, pose = processed.result, processed.result.pose
+        height, width = result.working_size
         return FrontendStatus(
             header=header,
             state=int(result.state),
             reason='there is no reference yet' if pose is None else pose.reason,
-            **{f'{stage}_ms': stage_ms.get(stage, 0.0) for stage in ('wait', 'decode', 'inference', 'match', 'pose')},
+            **{f'{stage}_ms': processed.stage_ms.get(stage, 0.0) for stage in _STAGES},
             publish_ms=self._publish_ms,
             total_ms=total_ms,
             frames_received=counts.received,
@@ -136,9 +140,11 @@ class Outputs:
             keypoint_count=len(result.keypoints),
             match_count=len(result.matches),
             inlier_count=0 if pose is None else pose.inlier_count,
-            backend=info.backend,
-            device=info.device,
-            model_id=info.model_id,
+            working_width=width,
+            working_height=height,
+            backend=processed.extractor.backend,
+            device=processed.extractor.device,
+            model_id=processed.extractor.model_id,
         )
 
     def _publish_odometry(self, processed: Processed) -> None:
@@ -152,23 +158,62 @@ class Outputs:
         if chained is None:
             return
         if self._config.odometry == 'unit' or chained.is_metric:
-            self._send_odometry(processed, chained)
-        elif not self._has_explained and self._publishers['odometry'].get_subscription_count():
+            self._send_odometry(processed.frame.stamp_ns, chained)
+        elif not self._has_explained and self.publishers['odometry'].get_subscription_count():
             self._has_explained = True
             _logger.info('odometry is not published: one camera alone does not know metres; set odometry to "unit"')
 
     def _begin_chain(self, camera_frame: str) -> OdometryChain | None:
-        if self._transforms is None:
+        if self.transforms is None:
             return OdometryChain()
-        if self._transforms.is_pending(camera_frame):
+        if self.transforms.is_pending(camera_frame):
             return None
-        return OdometryChain(self._transforms.base_from_camera(camera_frame))
+        return OdometryChain(self.transforms.base_from_camera(camera_frame))
 
-    def _send_odometry(self, processed: Processed, chained: ChainedPose) -> None:
-        stamp_ns, config = processed.frame.stamp_ns, self._config
-        self._publish('odometry', lambda: odometry_message(chained, stamp_ns, config))
-        if self._transforms is not None:
-            self._transforms.send(stamp_ns, config.odom_frame, chained.odom_from_base)
+    def _send_odometry(self, stamp_ns: int, chained: ChainedPose) -> None:
+        odometry = odometry_message(chained, stamp_ns, self._config)
+        self._publish('odometry', lambda: odometry)
+        if self._path.add(PoseStamped(header=odometry.header, pose=odometry.pose.pose)):
+            self._publish('path', self._path.message)
+        if self.transforms is not None:
+            self.transforms.send(stamp_ns, self._config.odom_frame, chained.odom_from_base)
+
+
+class PathSoFar:
+    """
+    The way of the base since the start in a bounded number of poses: the longer it gets, the further apart they are.
+    """
+
+    def __init__(self, frame_id: str) -> None:
+        self._path = Path()
+        self._path.header.frame_id = frame_id
+        self._spacing = 1
+        self._count = 0
+        self._due_ns: int | None = None
+
+    def add(self, pose: PoseStamped) -> bool:
+        """
+        Take one more pose, and whether it is time to publish the path again.
+        """
+        poses = self._path.poses
+        if self._count % self._spacing == 0:
+            poses.append(pose)
+        self._count += 1
+        if len(poses) > _PATH_POSES:
+            del poses[1::2]
+            self._spacing *= 2
+        self._path.header.stamp = pose.header.stamp
+        stamp_ns = ns_from_time(pose.header.stamp)
+        if self._due_ns is not None and stamp_ns < self._due_ns:
+            return False
+        self._due_ns = stamp_ns + _PATH_NS
+        return True
+
+    def message(self) -> Path:
+        """
+        ``nav_msgs/Path``, in ``odom_frame``.
+        """
+        return self._path
 
 
 def odometry_message(chained: ChainedPose, stamp_ns: int, config: NodeConfig) -> Odometry:
