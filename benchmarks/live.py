@@ -63,8 +63,7 @@ def measure(frames: list[Any], rate: float, seconds: float) -> dict[str, Any]:
     from sensor_msgs.msg import CameraInfo, Image
 
     from kp2d_ros.msg import FrontendStatus, KeypointArray, MatchArray, RelativePose
-    from kp2d_ros.ros.conversions import camera_info_message, header_from
-    from kp2d_ros.ros.image_messages import image_message
+    from kp2d_ros.ros.conversions import camera_info_message, header_from, image_message
 
     rclpy.init()
     node = rclpy.create_node('live_benchmark')

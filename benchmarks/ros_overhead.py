@@ -95,8 +95,7 @@ def measure(arguments: argparse.Namespace) -> Mapping[str, Any]:
     from sensor_msgs.msg import Image
 
     from kp2d_ros.msg import FrontendStatus, KeypointArray
-    from kp2d_ros.ros.conversions import header_from
-    from kp2d_ros.ros.image_messages import image_message
+    from kp2d_ros.ros.conversions import header_from, image_message
 
     scene = SceneConfig(frames=20, width=arguments.width, height=arguments.height, color=False)
     images = [frame.image for frame in SimulatedSequence(scene)]

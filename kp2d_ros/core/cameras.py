@@ -58,7 +58,7 @@ def lens_model_from_name(name: str) -> LensModel:
         return _ALIASES[key] if key in _ALIASES else LensModel(key)
     except ValueError as error:
         known = ', '.join([m.value for m in LensModel] + [a for a in _ALIASES if a])
-        raise DataError(f'distortion model: found {name!r}, expected one of {known}') from error
+        raise DataError(f'distortion model: found {name[:60]!r}, expected one of {known}') from error
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -339,7 +339,7 @@ def run(node: FrontendNode) -> int:
         executor.spin()
     except BackendError as error:
         node.get_logger().fatal(str(error))
-        faulthandler.dump_traceback_later(_EXIT_SECONDS, exit=True, file=open(os.devnull, 'w'))
+        faulthandler.dump_traceback_later(_EXIT_SECONDS, exit=True, file=os.open(os.devnull, os.O_WRONLY))
         return 1
     finally:
         ignore_signals()
@@ -356,14 +356,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else list(argv)
     parser = ArgumentParser(prog='ros2 run kp2d_ros frontend', description=__doc__, epilog=_EPILOG)
     parser.parse_args(remove_ros_args([NAME, *arguments])[1:])
+    status = 0  # also where a signal ends it
     with ros_context([NAME, *arguments]):
         try:
-            node = FrontendNode()
+            status = run(FrontendNode())
         except ConfigError as error:
             get_logger(NAME).fatal(str(error))
             return 1
-        return run(node)
-    return 0
+    return status
 
 
 if __name__ == '__main__':

@@ -89,7 +89,7 @@ class ThrottledLog:
     """
 
     def __init__(self, say: Callable[[str], Any], period: float, clock: Callable[[], float] = monotonic) -> None:
-        self._say = say
+        self.say = say
         self._period = period
         self._clock = clock
         self._complaints: dict[str, _Complaint] = {}
@@ -110,7 +110,7 @@ class ThrottledLog:
                 return
             swallowed = before.swallowed if before else 0
             self._complaints[kind] = _Complaint(now)
-        self._say(f'{text} ({swallowed} more like this)' if swallowed else text)
+        self.say(f'{text} ({swallowed} more like this)' if swallowed else text)
 
     def latest(self, within: float) -> str:
         """

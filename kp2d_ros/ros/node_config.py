@@ -59,8 +59,11 @@ class NodeConfig(PipelineConfig):
         0.5, 'stamps that go back further than this are a restart; less: the image is late', minimum=0.0, maximum=3600.0
     )
     watchdog_s: float = setting(
-        10.0, 'an image that takes longer than this is an error in the diagnostics', minimum=0.5, maximum=3600.0,
-        runtime=True
+        10.0,
+        'an image that takes longer than this is an error in the diagnostics',
+        minimum=0.5,
+        maximum=3600.0,
+        runtime=True,
     )
     stuck_exit_s: float = setting(
         120.0,

@@ -31,8 +31,12 @@ from kp2d_ros.core.trajectories import Trajectory
 from kp2d_ros.evaluation.odometry.recording import Recording, write_recording
 from kp2d_ros.metrics.frame_record import FrameRecord
 from kp2d_ros.msg import FrontendStatus, KeypointArray, MatchArray, RelativePose
-from kp2d_ros.ros.conversions import ns_from_time, relative_pose_from_message, transform_from_pose
-from kp2d_ros.ros.image_messages import decode_message
+from kp2d_ros.ros.conversions import (
+    decode_message,
+    ns_from_time,
+    relative_pose_from_message,
+    transform_from_pose,
+)
 
 NAME = 'recorder'
 _RELIABLE = QoSProfile(reliability=ReliabilityPolicy.RELIABLE, depth=1000)

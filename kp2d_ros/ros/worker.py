@@ -182,6 +182,23 @@ class Worker:
         while not self._inbox.put(arrival, _LOOK_SECONDS):
             self.end_if_stuck()
 
+    def handle(self, arrival: Arrival) -> None:
+        """
+        Process one image and publish what came of it; whatever is wrong with it is said. On the thread of the worker.
+        """
+        try:
+            self._engine.make_changes()
+            processed = self._process(arrival)
+            if self._stop.is_set():
+                return
+            if processed is None:
+                self._refused += 1
+            else:
+                self._finish(processed)
+        except Exception as error:  # noqa: BLE001 - whatever one image does, the next one is worked on
+            self._refused += 1
+            self._explain(error)
+
     def restart(self, reason: str) -> None:
         """
         Begin anew with the next image, because time did.
@@ -254,7 +271,7 @@ class Worker:
             if arrival is not None:
                 self._wait_for_calibration()
                 self._busy_since = monotonic()
-                self._handle(arrival)
+                self.handle(arrival)
                 self._busy_since = None
 
     def _wait_for_calibration(self) -> None:
@@ -263,21 +280,7 @@ class Worker:
             if self._calibrations.wait(_LOOK_SECONDS):
                 return
 
-    def _handle(self, arrival: Arrival) -> None:
-        try:
-            self._engine.make_changes()
-            processed = self.process(arrival)
-            if self._stop.is_set():
-                return
-            if processed is None:
-                self._refused += 1
-            else:
-                self._finish(processed)
-        except Exception as error:  # noqa: BLE001 - whatever one image does, the next one is worked on
-            self._refused += 1
-            self._explain(error)
-
-    def process(self, arrival: Arrival) -> Processed | None:
+    def _process(self, arrival: Arrival) -> Processed | None:
         """
         The result of one image; None if it is late, which was said.
 

@@ -6,6 +6,7 @@ A frontend and somebody who talks to it over DDS, in one process, in a domain of
 
 import os
 import threading
+import weakref
 from time import monotonic
 
 import cv2
@@ -62,6 +63,8 @@ class ScriptedExtractor:
         self._log.entered += 1
         self._gate.wait(20.0)
         self._log.finished += 1
+        if self._log.surprises:
+            raise self._log.surprises.pop()
         return self._orb.extract(image)
 
     def reconfigured(self, config):
@@ -77,11 +80,18 @@ class ExtractorLog:
         self.gate = threading.Event()
         self.gate.set()
         self.entered = self.finished = 0
+        self.surprises = []  # what extracting raises, the last one first
         self.configs = []
+        self.built = []  # weak references to them
+        self.failures = {}  # by the name of the extractor, what building one raises
 
     def build(self, config):
         self.configs.append(config)
-        return ScriptedExtractor(config, self, self.gate)
+        if config.name in self.failures:
+            raise self.failures[config.name]
+        extractor = ScriptedExtractor(config, self, self.gate)
+        self.built.append(weakref.ref(extractor))
+        return extractor
 
 
 class Listening:
@@ -173,12 +183,12 @@ class Rig:
         publisher = self.neighbour.create_publisher(message_class, topic, qos)
         if topic.startswith('image'):
             # A best-effort message that is sent while the other side changes its subscription is lost.
-            subscription = self.node.session._inputs._image
+            subscription = self.node.inputs.image
             self.spin_until(
                 lambda: (
                     subscription.qos.reliability == publisher.qos_profile.reliability
                     and subscription.request.message_class is message_class
-                    and subscription._publisher_count == 1
+                    and subscription.publisher_count == 1
                 )
             )
         self.spin_until(lambda: publisher.get_subscription_count() >= 1)
@@ -192,14 +202,13 @@ class Rig:
 
         def is_known_at_last():
             publisher.publish(self.camera_info(**fields))
-            return is_known(self.node.session._inputs.calibrations)
+            return is_known(self.node.inputs.calibrations)
 
         self.spin_until(is_known_at_last)
         return publisher
 
     def image(self, number, **fields):
-        from kp2d_ros.ros.conversions import header_from
-        from kp2d_ros.ros.image_messages import image_message
+        from kp2d_ros.ros.conversions import header_from, image_message
 
         message = image_message(self.pattern.view(number), header_from(FIRST_NS + number * STEP_NS, 'camera'))
         for name, value in fields.items():
@@ -233,7 +242,7 @@ class Rig:
         The list that will hold what the node says about images from here on.
         """
         lines = []
-        self.node.session.log._say = lines.append
+        self.node.log.say = lines.append
         logger = self.node.get_logger()
         self.node.get_logger = lambda: Listening(logger, lines)
         return lines

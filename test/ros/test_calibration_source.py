@@ -7,7 +7,7 @@ pytestmark = pytest.mark.ros
 
 from sensor_msgs.msg import CameraInfo, RegionOfInterest  # noqa: E402
 
-from kp2d_ros.ros.calibration_source import CalibrationSource  # noqa: E402
+from kp2d_ros.ros.image_input import CalibrationSource  # noqa: E402
 
 
 def message(**fields):
@@ -22,7 +22,7 @@ def source():
 
 
 def test_says_that_nothing_has_arrived_on_which_topic(source):
-    assert not source.has_arrived
+    assert not source.wait(0.0)
     assert not source.wait(0.0)
     assert source.calibration_for(640, 480).reason == 'no camera_info has arrived on /cam/camera_info'
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kp2d_ros.core.cameras import CameraModel, LensModel
-from kp2d_ros.core.errors import ConfigError, DataError, ShapeError
+from kp2d_ros.core.errors import DataError, ShapeError
 from kp2d_ros.core.records import (
     FrontendResult,
     Keypoints,
@@ -23,6 +23,7 @@ from kp2d_ros.core.se3 import rotation_from_vector, transform_from
 pytest.importorskip('kp2d_ros.msg', reason='needs ROS 2 and the generated messages: make build', exc_type=ImportError)
 pytestmark = pytest.mark.ros
 
+from builtin_interfaces.msg import Time  # noqa: E402
 from rclpy.serialization import deserialize_message, serialize_message  # noqa: E402
 
 from kp2d_ros.ros import conversions as convert  # noqa: E402
@@ -234,7 +235,10 @@ def test_times_survive_the_round_trip_to_the_nanosecond(stamp_ns):
     assert convert.ns_from_time(convert.time_from_ns(stamp_ns)) == stamp_ns
 
 
-def test_refuses_an_unknown_descriptor_type():
-    assert convert.descriptor_type_from_name('u8') is DescriptorType.U8
-    with pytest.raises(ConfigError, match='expected one of none, f32, f16, u8'):
-        convert.descriptor_type_from_name('f64')
+def test_refuses_times_that_the_message_cannot_hold():
+    for stamp_ns in (2**31 * 10**9, -(2**31) * 10**9 - 1):
+        with pytest.raises(DataError, match='expected one of 32 bits'):
+            convert.time_from_ns(stamp_ns)
+    assert convert.time_from_ns(-1).nanosec == 999_999_999
+    with pytest.raises(DataError, match='found 1000000000 ns beside the seconds'):
+        convert.ns_from_time(Time(sec=1, nanosec=10**9))

@@ -15,7 +15,7 @@ def offering(*offers, **changes):
 
 
 def test_says_nothing_while_images_are_processed():
-    assert why_no_output(replace(FACTS, processed=1)) == ''
+    assert why_no_output(replace(FACTS, is_processing=True)) == ''
 
 
 def test_names_the_topic_without_publisher_and_the_nearest_image_topics():
@@ -58,7 +58,7 @@ def test_model_comes_before_lifecycle_and_lifecycle_before_topics():
 
 
 def test_repeats_why_images_are_refused_and_why_the_worker_does_not_work():
-    arriving = replace(FACTS, image=replace(IMAGE, received=1))
+    arriving = replace(FACTS, is_receiving=True)
     refused = replace(arriving, refusal="encoding: found 'h264'")
     assert why_no_output(refused) == "images arrive on /cam/image, but none can be used: encoding: found 'h264'"
     assert why_no_output(replace(refused, trouble='the worker ended')).endswith('but the worker ended')

@@ -1,5 +1,7 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
+import gc
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -26,7 +28,10 @@ def engine():
 
 def test_changes_wait_for_the_next_frame_and_keep_the_tracks(engine, frame):
     engine.process(frame(0))
-    engine.reconfigure(replace(ORB, extractor=replace(ORB.extractor, max_keypoints=50)))
+    fewer = replace(ORB, extractor=replace(ORB.extractor, max_keypoints=50))
+    engine.change_later(lambda engine: engine.reconfigure(fewer))
+    assert len(engine.process(frame(1)).keypoints) > 50
+    engine.make_changes()
     result = engine.process(frame(1))
     assert len(result.keypoints) == 50
     assert (result.track_ages > 0).any()
@@ -35,7 +40,8 @@ def test_changes_wait_for_the_next_frame_and_keep_the_tracks(engine, frame):
 
 def test_another_extractor_begins_new_tracks_and_another_segment(engine, frame):
     before = engine.process(frame(0))
-    engine.exchange(ClassicalExtractor(ExtractorConfig(name='sift', max_keypoints=200)))
+    sift = ExtractorConfig(name='sift', max_keypoints=200)
+    engine.exchange(ClassicalExtractor(sift), PipelineConfig(extractor=sift))
     after = engine.process(frame(1))
     assert engine.info.model_id == 'rootsift'
     assert after.pose is None
@@ -92,13 +98,37 @@ def test_frames_without_keypoints_use_no_numbers(engine, frame):
 
 def test_matches_are_judged_by_the_extractor_in_use(engine, frame):
     class Judging(ClassicalExtractor):
+        def reconfigured(self, config):
+            return self
+
         def judge(self, reference, current, matches, size):
             assert size == frame(0).image.shape[:2]
             return np.full(len(matches), 0.25, np.float32)
 
     engine.process(frame(0))
     assert engine.process(frame(1)).inlier_probability is None
-    engine.exchange(Judging(ORB.extractor))
+    engine.exchange(Judging(ORB.extractor), ORB)
     engine.process(frame(2))
     result = engine.process(frame(3))
     assert result.inlier_probability.tolist() == [0.25] * len(result.matches) != []
+
+
+def test_changes_are_made_in_their_order(engine, frame):
+    for count in (10, 20, 30):
+        config = replace(ORB, extractor=replace(ORB.extractor, max_keypoints=count))
+        engine.change_later(lambda engine, config=config: engine.reconfigure(config))
+    engine.make_changes()
+    assert len(engine.process(frame(0)).keypoints) == 30
+
+
+def test_an_engine_that_nobody_holds_is_gone_at_once_with_its_extractor():
+    extractor = ClassicalExtractor(ORB.extractor)
+    kept = weakref.ref(extractor)
+    engine = Engine(extractor, ORB)
+    del extractor
+    gc.disable()
+    try:
+        del engine
+        assert kept() is None
+    finally:
+        gc.enable()

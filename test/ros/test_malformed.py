@@ -15,18 +15,16 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image  # noqa: E402
 
 from kp2d_ros.inference.classical import ClassicalExtractor  # noqa: E402
 from kp2d_ros.inference.extractor import ExtractorConfig  # noqa: E402
-from kp2d_ros.inference.pipeline import PipelineConfig  # noqa: E402
 from kp2d_ros.msg import FrontendStatus  # noqa: E402
 from kp2d_ros.recordings.image_decoding import SUPPORTED_ENCODINGS  # noqa: E402
-from kp2d_ros.ros.calibration_source import CalibrationSource  # noqa: E402
-from kp2d_ros.ros.conversions import header_from  # noqa: E402
+from kp2d_ros.ros.conversions import header_from, image_message  # noqa: E402
 from kp2d_ros.ros.engine import Engine  # noqa: E402
-from kp2d_ros.ros.frame_processor import Arrival, FrameProcessor  # noqa: E402
-from kp2d_ros.ros.image_messages import decode_message, image_message  # noqa: E402
+from kp2d_ros.ros.image_input import CalibrationSource  # noqa: E402
 from kp2d_ros.ros.log_bridge import ThrottledLog  # noqa: E402
-from kp2d_ros.ros.stamp_gate import StampGate  # noqa: E402
+from kp2d_ros.ros.node_config import NodeConfig  # noqa: E402
+from kp2d_ros.ros.worker import Arrival, Worker  # noqa: E402
 
-ORB = PipelineConfig(extractor=ExtractorConfig(name='orb', max_keypoints=50))
+ORB = NodeConfig(extractor=ExtractorConfig(name='orb', max_keypoints=50))
 SECOND = 10**9
 UINT32 = st.integers(0, 2**32 - 1)
 SMALL = st.integers(0, 40)
@@ -65,17 +63,35 @@ CAMERA_INFOS = st.builds(
 )
 
 
+class Desk:
+    """
+    A worker whose thread does not run, and the lines that it says.
+    """
+
+    def __init__(self):
+        self.lines = []
+        self.results = []
+        engine = Engine(ClassicalExtractor(ORB.extractor), ORB)
+        calibrations = CalibrationSource('/camera_info', is_rectified=False)
+        log = ThrottledLog(self.lines.append, period=0.0)
+        self.worker = Worker(ORB, engine, calibrations, self._publish, log)
+
+    def _publish(self, processed, counts):
+        self.results.append(processed)
+        return 0.0
+
+    def handle(self, message, seq=0, clock_ns=SECOND):
+        """
+        What came of a message, None if nothing did.
+        """
+        before = len(self.results)
+        self.worker.handle(Arrival(message, seq, 0.0, clock_ns))
+        return self.results[-1] if len(self.results) > before else None
+
+
 @pytest.fixture
-def processor():
-    """
-    The way of an image through the worker, and the lines that it says.
-    """
-    lines = []
-    engine = Engine(ClassicalExtractor(ORB.extractor), ORB)
-    calibrations = CalibrationSource('/camera_info', is_rectified=False)
-    log = ThrottledLog(lines.append, period=0.0)
-    processor = FrameProcessor(engine, decode_message, calibrations, StampGate(SECOND // 2), log)
-    return processor, calibrations, lines
+def desk():
+    return Desk()
 
 
 CHECKS = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -83,16 +99,49 @@ CHECKS = settings(max_examples=150, deadline=None, suppress_health_check=[Health
 
 @CHECKS
 @given(message=IMAGES | COMPRESSED)
-def test_every_image_message_is_processed_or_refused_in_one_line(processor, message):
-    process, _, lines = processor
-    before = len(lines)
-    processed = process.process(Arrival(message, 0, 0.0, SECOND))
-    said = lines[before:]
-    assert all(line and '\n' not in line for line in said)
+def test_every_image_message_is_processed_or_refused_in_one_line(desk, message):
+    before = len(desk.lines)
+    processed = desk.handle(message)
+    said = desk.lines[before:]
+    assert all(line and '\n' not in line and 'unexpected' not in line and len(line) < 600 for line in said)
     if processed is None:
         assert len(said) == 1 or 'stamp of zero' in said[0]
-    else:
-        assert processed.frame.image.shape[:2] == processed.frame.image.shape[:2]
+
+
+@pytest.mark.parametrize(
+    ('sec', 'nanosec', 'words'),
+    [
+        (2**31 - 1, 2**32 - 1, 'image dropped: stamp: found 4294967295 ns beside the seconds, expected less than'),
+        (-(2**31), 0, 'image: found a negative stamp (-2147483648.000 s), using the time of its arrival'),
+        (0, 0, 'image: found a stamp of zero, using the time of its arrival'),
+        (2**31 - 1, 10**9 - 1, ''),
+    ],
+)
+def test_stamps_at_the_ends_of_their_range_are_used_or_refused_in_words(desk, pattern, sec, nanosec, words):
+    message = image_message(pattern.view(0), header_from(0, 'camera'))
+    message.header.stamp.sec, message.header.stamp.nanosec = sec, nanosec
+    processed = desk.handle(message)
+    assert (processed is None) == ('dropped' in words)
+    assert [line[: len(words)] for line in desk.lines] == ([words] if words else [])
+    if processed is not None:  # the fields that go out are checked as well
+        assert header_from(processed.frame.stamp_ns, '').stamp.nanosec < 10**9
+
+
+@pytest.mark.parametrize('field', ['encoding', 'format'])
+def test_what_a_message_says_is_not_repeated_at_any_length(desk, pattern, field):
+    message = image_message(pattern.view(0), header_from(1, 'camera'))
+    if field == 'format':
+        message = CompressedImage(header=message.header, data=b'nothing')
+    setattr(message, field, 'x' * 100_000)
+    assert desk.handle(message) is None
+    (line,) = desk.lines
+    assert len(line) < 600
+
+
+def test_a_calibration_is_not_repeated_at_any_length():
+    source = CalibrationSource('/camera_info', is_rectified=False)
+    source.receive(CameraInfo(width=640, height=480, distortion_model='x' * 100_000, k=[1.0] * 9))
+    assert len(source.problem) < 600
 
 
 @CHECKS
@@ -107,13 +156,12 @@ def test_every_calibration_gives_a_camera_or_a_reason(message, is_rectified):
 
 @CHECKS
 @given(stamps=st.lists(st.integers(-5 * SECOND, 20 * SECOND), max_size=30))
-def test_stamps_of_what_comes_out_rise_until_time_begins_anew(processor, pattern, stamps):
-    process, _, _ = processor
+def test_stamps_of_what_comes_out_rise_until_time_begins_anew(desk, pattern, stamps):
     newest = None
-    process._gate.forget()
+    desk.worker.reset()
     for number, stamp_ns in enumerate(stamps):
         message = image_message(pattern.view(0)[:40, :40], header_from(stamp_ns, ''))
-        processed = process.process(Arrival(message, number, 0.0, 7 * SECOND))
+        processed = desk.handle(message, number, 7 * SECOND)
         if processed is None:
             continue
         assert processed.frame.stamp_ns == (stamp_ns if stamp_ns > 0 else 7 * SECOND)
@@ -126,8 +174,8 @@ def test_node_lives_on_after_every_kind_of_malformed_message(rig):
     rig.start()
     statuses, images = rig.listen(FrontendStatus, 'status'), rig.publisher(Image, 'image')
     lines = []
-    rig.node.session.log._say = lines.append
-    rig.publish_camera_info(lambda c: c.has_arrived, k=[float('nan')] * 9)
+    rig.node.log.say = lines.append
+    rig.publish_camera_info(lambda c: c.wait(0.0), k=[float('nan')] * 9)
     good = rig.image(0)
     wrong = [
         {'step': 3},
@@ -138,10 +186,10 @@ def test_node_lives_on_after_every_kind_of_malformed_message(rig):
     ]
     for number, fields in enumerate(wrong * 3, start=1):
         images.publish(rig.image(number, **fields))
-        rig.spin_until(lambda number=number: rig.node.session.counts().dropped == number)
+        rig.spin_until(lambda number=number: rig.node.worker.counts().dropped == number)
     images.publish(good)
     rig.spin_until(lambda: len(statuses) == 1)
     kinds = sorted(line.split(':')[1].strip() for line in lines)
     assert kinds == ['encoding', 'image data', 'image size', 'step']
     assert (statuses[0].frames_received, statuses[0].frames_dropped) == (16, 15)
-    assert 'camera_info is not usable' in rig.node.session._inputs.calibrations.problem
+    assert 'camera_info is not usable' in rig.node.inputs.calibrations.problem

@@ -3,6 +3,8 @@
 import threading
 from time import monotonic, sleep
 
+import pytest
+
 from kp2d_ros.core.errors import BackendError
 from kp2d_ros.inference.extractor import ExtractorConfig
 from kp2d_ros.ros.model_swap import ModelSwap
@@ -84,8 +86,21 @@ def test_nothing_comes_after_cancelling():
     assert loader.loading.wait(5.0)
     swap.cancel()
     loader.gate.set()
-    deadline = monotonic() + 5.0
-    while swap.is_loading and monotonic() < deadline:
-        sleep(0.001)
-    assert not swap.is_loading
+    loader.loading.clear()
+    swap.start(ExtractorConfig(model='b'), SIZE)
+    assert result_of(swap).config.model == 'b'
     assert swap.poll() is None
+
+
+@pytest.mark.filterwarnings('ignore::pytest.PytestUnhandledThreadExceptionWarning')
+def test_goes_on_after_an_error_that_nobody_foresaw():
+    def build(config):
+        if config.model == 'odd':
+            raise ZeroDivisionError
+        return Loader()(config)
+
+    swap = ModelSwap(build)
+    swap.start(ExtractorConfig(model='odd'), SIZE)
+    assert result_of(swap).extractor is None
+    swap.start(ExtractorConfig(model='a'), SIZE)
+    assert result_of(swap).extractor is not None

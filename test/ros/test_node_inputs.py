@@ -40,7 +40,7 @@ def test_first_image_of_a_replay_waits_for_its_calibration(rig):
     statuses, keypoints = rig.listen(FrontendStatus, 'status'), rig.listen(KeypointArray, 'keypoints')
     images, camera_info = rig.publisher(Image, 'image'), rig.publisher(CameraInfo, 'camera_info')
     images.publish(rig.image(0))
-    rig.spin_until(lambda: rig.node.session.counts().received == 1)
+    rig.spin_until(lambda: rig.node.worker.counts().received == 1)
     camera_info.publish(rig.camera_info())
     rig.spin_until(lambda: len(statuses) == len(keypoints) == 1)
     assert len(keypoints[0].bearing_xy) == len(keypoints[0].xy) > 0
@@ -71,7 +71,7 @@ def test_a_latched_calibration_from_before_the_node_is_used(rig):
     camera_info = rig.neighbour.create_publisher(CameraInfo, 'camera_info', LATCHED)
     camera_info.publish(rig.camera_info())
     rig.start()
-    rig.spin_until(lambda: rig.node.session.facts('active').camera_info.received > 0)
+    rig.spin_until(lambda: rig.node.inputs.camera_info.received > 0)
 
 
 def test_restarted_recording_begins_anew_with_one_line(rig):
@@ -81,8 +81,8 @@ def test_restarted_recording_begins_anew_with_one_line(rig):
     rig.listen(RelativePose, 'relative_pose')
     keypoints = rig.listen(KeypointArray, 'keypoints')
     images = rig.publisher(Image, 'image')
-    camera_info = rig.publish_camera_info(lambda c: c.has_arrived)
-    rig.spin_until(lambda: rig.node._outputs._publishers['relative_pose'].get_subscription_count() > 0)
+    camera_info = rig.publish_camera_info(lambda c: c.wait(0.0))
+    rig.spin_until(lambda: rig.node.outputs.publishers['relative_pose'].get_subscription_count() > 0)
     rig.play(images, range(100, 104), statuses, camera_info)
     rig.play(images, range(4), statuses, camera_info)
     rig.spin_until(lambda: len(keypoints) == 8)
@@ -98,9 +98,9 @@ def test_late_and_repeated_images_are_dropped(rig):
     statuses, images = rig.listen(FrontendStatus, 'status'), rig.publisher(Image, 'image')
     rig.play(images, [5], statuses)
     images.publish(rig.image(4))
-    rig.spin_until(lambda: rig.node.session.counts().dropped == 1)
+    rig.spin_until(lambda: rig.node.worker.counts().dropped == 1)
     images.publish(rig.image(5))
-    rig.spin_until(lambda: rig.node.session.counts().dropped == 2)
+    rig.spin_until(lambda: rig.node.worker.counts().dropped == 2)
     rig.play(images, [6], statuses)
     assert [line for line in lines if 'not newer' in line] == [
         'image dropped: its stamp is not newer than the last (0.050 s back)'
@@ -144,11 +144,11 @@ def test_says_which_policies_do_not_fit_if_the_user_overrides_them(rig):
 def test_subscribes_as_the_publishers_offer(rig):
     rig.start(mode='replay')
     statuses = rig.listen(FrontendStatus, 'status')
-    subscription = rig.node.session._inputs._image
+    subscription = rig.node.inputs.image
     assert subscription.qos.reliability == ReliabilityPolicy.RELIABLE
     images = rig.publisher(Image, 'image', BEST_EFFORT)
     assert subscription.qos.reliability == ReliabilityPolicy.BEST_EFFORT
-    rig.publish_camera_info(lambda c: c.has_arrived)
+    rig.publish_camera_info(lambda c: c.wait(0.0))
     rig.play(images, [0], statuses)
 
 

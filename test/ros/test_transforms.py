@@ -40,9 +40,9 @@ def test_odometry_is_published_as_a_transform_from_where_the_camera_sits(rig):
     statuses, odometry = rig.listen(FrontendStatus, 'status'), rig.listen(Odometry, 'odometry')
     sent = rig.listen(TFMessage, '/tf')
     images = rig.publisher(Image, 'image')
-    rig.publish_camera_info(lambda c: c.has_arrived)
-    rig.spin_until(lambda: not rig.node._outputs._transforms.is_pending('camera'))
-    rig.spin_until(lambda: rig.node._outputs._publishers['odometry'].get_subscription_count() > 0)
+    rig.publish_camera_info(lambda c: c.wait(0.0))
+    rig.spin_until(lambda: not rig.node.outputs.transforms.is_pending('camera'))
+    rig.spin_until(lambda: rig.node.outputs.publishers['odometry'].get_subscription_count() > 0)
     for number in range(8):
         images.publish(rig.image(number))
         rig.spin_until(lambda number=number: len(statuses) > number)

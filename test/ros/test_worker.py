@@ -1,61 +1,51 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-import threading
+"""
+The worker without a node: what it does with stamps, and that it ends.
+"""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from kp2d_ros.ros.inbox import Inbox
-from kp2d_ros.ros.worker import Worker
+pytest.importorskip('kp2d_ros.msg', reason='needs ROS 2 and the generated messages: make build', exc_type=ImportError)
+pytestmark = pytest.mark.ros
 
+from kp2d_ros.ros.worker import StampGate, StampVerdict  # noqa: E402
 
-def test_hands_every_item_to_the_function_in_order_and_ends():
-    inbox, seen, done = Inbox(10, lossless=True), [], threading.Event()
-
-    def handle(item):
-        seen.append(item)
-        if item == 9:
-            done.set()
-
-    worker = Worker(inbox, lambda worker: handle)
-    worker.start()
-    for item in range(10):
-        inbox.put(item)
-    assert done.wait(5.0)
-    assert worker.trouble(60.0) == ''
-    assert worker.stop(5.0)
-    assert seen == list(range(10))
+SECOND = 10**9
 
 
-def test_worker_that_hangs_is_in_trouble_and_can_be_abandoned():
-    inbox, entered, go_on = Inbox(1, lossless=True), threading.Event(), threading.Event()
-    after = []
-
-    def make_handler(worker):
-        def handle(item):
-            entered.set()
-            go_on.wait(10.0)
-            after.append(worker.is_abandoned)
-
-        return handle
-
-    worker = Worker(inbox, make_handler)
-    worker.start()
-    inbox.put('image')
-    assert entered.wait(5.0)
-    assert worker.trouble(60.0) == ''
-    assert 'busy with one image' in worker.trouble(0.0)
-    worker.abandon()
-    go_on.set()
-    assert worker.stop(5.0)
-    assert after == [True]
+def test_accepts_rising_stamps_and_holds_back_late_ones():
+    gate = StampGate(SECOND)
+    stamps = [5 * SECOND, 6 * SECOND, 6 * SECOND, 6 * SECOND - 1, 6 * SECOND + 1]
+    verdicts = [gate.check(stamp) for stamp in stamps]
+    accept, late = StampVerdict.ACCEPT, StampVerdict.LATE
+    assert verdicts == [accept, accept, late, late, accept]
 
 
-@pytest.mark.filterwarnings('ignore::pytest.PytestUnhandledThreadExceptionWarning')
-def test_worker_that_died_says_of_what():
-    def make_handler(worker):
-        raise ZeroDivisionError('no weights')
+def test_takes_a_large_step_back_for_a_restart():
+    gate = StampGate(SECOND)
+    gate.check(100 * SECOND)
+    assert gate.check(3 * SECOND) is StampVerdict.RESTART
+    assert gate.check(4 * SECOND) is StampVerdict.ACCEPT
 
-    worker = Worker(Inbox(1, lossless=True), make_handler)
-    worker.start()
-    assert worker.stop(5.0)
-    assert worker.trouble(60.0) == 'the worker ended: ZeroDivisionError: no weights'
+
+def test_accepts_anything_after_forgetting():
+    gate = StampGate(SECOND)
+    gate.check(100 * SECOND)
+    gate.newest_ns = None
+    assert gate.check(1) is StampVerdict.ACCEPT
+
+
+@given(st.lists(st.integers(0, 20 * SECOND)), st.integers(0, 5 * SECOND))
+def test_between_two_restarts_stamps_that_pass_always_rise(stamps, jump):
+    gate, passed = StampGate(jump), []
+    for stamp in stamps:
+        verdict = gate.check(stamp)
+        if verdict is StampVerdict.RESTART:
+            assert passed[-1] - stamp > jump
+            passed = []
+        if verdict is not StampVerdict.LATE:
+            passed.append(stamp)
+        assert passed == sorted(set(passed))
