@@ -63,7 +63,7 @@ LIBRARIES = {
 
 ROS_FOLDER = 'ros/'
 ROS_LIBRARIES = {
-    'action_msgs', 'ament_index_python', 'builtin_interfaces', 'cv_bridge', 'diagnostic_msgs', 'diagnostic_updater',
+    'action_msgs', 'ament_index_python', 'builtin_interfaces', 'diagnostic_msgs', 'diagnostic_updater',
     'geometry_msgs', 'launch', 'launch_ros', 'lifecycle_msgs', 'message_filters', 'nav_msgs', 'rcl_interfaces', 'rclpy',
     'rosgraph_msgs', 'rosidl_runtime_py', 'sensor_msgs', 'std_msgs', 'std_srvs', 'tf2_ros', 'unique_identifier_msgs',
 }  # fmt: skip
