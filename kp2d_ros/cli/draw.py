@@ -16,7 +16,7 @@ import numpy as np
 
 from kp2d_ros.cli.command import add_method_option, positive_float, positive_int, run_command, split_settings
 from kp2d_ros.core.errors import ConfigError, DataError, Kp2dError
-from kp2d_ros.core.records import Float32Array, Frame, ImageArray
+from kp2d_ros.core.records import Float32Array, Frame, ImageArray, Keypoints
 from kp2d_ros.drawing.caption import add_caption
 from kp2d_ros.drawing.files import PICTURE_SUFFIXES, is_video_name, open_sink, write_picture
 from kp2d_ros.drawing.keypoints import draw_keypoints, draw_scores, keypoint_legend, score_legend
@@ -30,6 +30,7 @@ from kp2d_ros.inference.pipeline import (
     PipelineConfig,
     build_frontend,
     choose_model,
+    extract_shrunk,
     load_extractor,
     load_pipeline_config,
 )
@@ -119,6 +120,10 @@ def _find_method(word: str, config: PipelineConfig) -> _Method:
     return _Method(extractor, extractor.backend if isinstance(extractor, Kp2dExtractor) else None, config)
 
 
+def _extract(image: ImageArray, method: _Method) -> Keypoints:
+    return extract_shrunk(method.extractor, image, method.config.max_side_px)
+
+
 def _picture_factor(*images: ImageArray) -> float:
     """
     How much larger than the images a picture of them is: small ones double, large ones shrink.
@@ -132,11 +137,12 @@ def _image_picture(image: ImageArray, method: _Method, name: str) -> ImageArray:
     Keypoints, and beside them, for a network, the scores.
     """
     factor = _picture_factor(image)
-    keypoints = method.extractor.extract(image)
+    keypoints = _extract(image, method)
     picture = draw_keypoints(image, keypoints, len(keypoints), factor)
     legend = keypoint_legend()
     if method.backend is not None:
-        scores = score_map(method.backend, image, method.config.extractor.max_side)
+        limits = [side for side in (method.config.max_side_px, method.config.extractor.max_side) if side > 0]
+        scores = score_map(method.backend, image, min(limits, default=0))
         lowest, highest = _range(scores)
         stretched = (scores - lowest) / max(highest - lowest, 1e-6)
         picture = np.concatenate([picture, draw_scores(stretched, (picture.shape[1], picture.shape[0]))], axis=1)
@@ -166,7 +172,7 @@ def _draw_pair(first: Path, second: Path, method: _Method, args: argparse.Namesp
             raise DataError(f'{path}: is not an image file; expected two images, or one bag, video or folder')
     target = _picture_path(args.out, f'{first.stem}_{second.stem}')
     images = read_image(first), read_image(second)
-    keypoints = method.extractor.extract(images[0]), method.extractor.extract(images[1])
+    keypoints = _extract(images[0], method), _extract(images[1], method)
     matches = match(*keypoints, method.config.matching)
     inlier = agreeing_matches(keypoints, matches, args.ransac, args.threshold_px) if args.ransac else None
     probability = None

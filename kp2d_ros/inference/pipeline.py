@@ -17,12 +17,14 @@ from typing import Any
 
 from kp2d_ros.core.errors import ConfigError
 from kp2d_ros.core.packages import install_command, missing_package
+from kp2d_ros.core.records import ImageArray, Keypoints
 from kp2d_ros.core.settings import build, load_yaml, merge, nest, parse_overrides, section
 from kp2d_ros.inference.backend import KeypointBackend, require_trained
 from kp2d_ros.inference.classical import ClassicalExtractor, OpenCvExtractor
 from kp2d_ros.inference.extractor import Extractor, ExtractorConfig, Kp2dExtractor, MatchJudge
 from kp2d_ros.inference.models import NETWORK, MethodKind, ModelChoice, resolve
 from kp2d_ros.odometry.frontend import Frontend, FrontendConfig
+from kp2d_ros.odometry.image_size import shrink_image, unshrink_pixels
 
 _LOGGER = logging.getLogger(__name__)
 _ROS_KEY = 'ros__parameters'
@@ -117,6 +119,15 @@ def load_extractor(choice: ModelChoice, config: ExtractorConfig) -> Extractor:
         if (error.name or '').startswith('kp2d_ros'):
             raise  # a fault of this package
         raise missing_package(choice.word or NETWORK, error.name) from error
+
+
+def extract_shrunk(extractor: Extractor, image: ImageArray, max_side_px: int) -> Keypoints:
+    """
+    Keypoints, in pixels of a uint8 image that is shrunk first where its longer side exceeds ``max_side_px`` (0: any).
+    """
+    shrunk, scale = shrink_image(image, max_side_px)
+    keypoints = extractor.extract(shrunk)
+    return replace(keypoints, xy=unshrink_pixels(keypoints.xy, scale))
 
 
 def _network_extractor(choice: ModelChoice, config: ExtractorConfig) -> Extractor:
