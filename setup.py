@@ -19,7 +19,7 @@ EXTRAS = {
     'onnx': ['onnxruntime>=1.17'],
     'export': ['torch>=2.4', 'safetensors>=0.4', 'onnx>=1.17', 'onnxscript>=0.5', 'onnxruntime>=1.17'],
     'bags': ['rosbags>=0.11.9,<0.12'],
-    'evaluation': ['evo>=1.28', 'jinja2>=3.0', 'matplotlib>=3.6'],
+    'evaluation': ['evo>=1.28', 'jinja2>=3.0', 'matplotlib>=3.6', 'scipy>=1.8'],
 }
 
 

@@ -16,10 +16,9 @@ from time import process_time
 
 from kp2d_ros.cli.command import add_methods_option, split_methods
 from kp2d_ros.core.records import Frame
-from kp2d_ros.evaluation.odometry.report import count_states, stage_spreads
-from kp2d_ros.evaluation.odometry.runner import run_sequence
+from kp2d_ros.evaluation.odometry.run import run_sequence
 from kp2d_ros.inference.pipeline import build_extractor, build_frontend, configure_method, load_pipeline_config
-from kp2d_ros.metrics.frame_record import FrameRecord
+from kp2d_ros.metrics.frame_record import FrameRecord, count_states, stage_spreads
 from kp2d_ros.simulation.scene import SceneConfig, SimulatedSequence
 
 
@@ -56,7 +55,7 @@ def run_once(frames: list[Frame], name: str, settings: list[str]) -> list[FrameR
     """
     config = load_pipeline_config(overrides=settings)
     extractor = build_extractor(configure_method(name, config.extractor))
-    return run_sequence(frames, build_frontend(config, extractor))[1:]
+    return list(run_sequence(frames, build_frontend(config, extractor)))[1:]
 
 
 def report(name: str, size: str, records: list[FrameRecord], cpu_ms: float) -> None:

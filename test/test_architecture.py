@@ -57,6 +57,7 @@ LIBRARIES = {
     'lz4': ('recordings/bag_limits.py',),
     'evo': ('metrics/trajectory.py',),
     'jinja2': ('evaluation/html_page.py',),
+    'scipy': ('metrics/spread.py',),
     'matplotlib': ('drawing/figure.py',),
     'tqdm': ('cli/',),
 }

@@ -25,8 +25,7 @@ from kp2d_ros.inference.extractor import ExtractorConfig
 from kp2d_ros.inference.pipeline import configure_method
 
 if TYPE_CHECKING:
-    from kp2d_ros.evaluation.odometry.recording import Recording
-    from kp2d_ros.evaluation.odometry.report import RunReport
+    from kp2d_ros.evaluation.odometry.run_file import Recording
     from kp2d_ros.simulation.scene import SimulatedSequence
 
 SUMMARY = 'Render a sequence, play it over DDS into the frontend, record what comes out, and score it.'
@@ -85,9 +84,9 @@ def run(args: argparse.Namespace) -> int:
     """
     from kp2d_ros.core.files import write_json
     from kp2d_ros.core.settings import build, merge, parse_overrides
-    from kp2d_ros.evaluation.odometry.recording import read_recording
-    from kp2d_ros.evaluation.odometry.report import RunInfo, format_summary, make_report, write_report
-    from kp2d_ros.evaluation.odometry.run_picture import draw_run
+    from kp2d_ros.drawing.run_plots import draw_run
+    from kp2d_ros.evaluation.odometry.run_file import RunInfo, format_summary, read_recording, run_values, write_run
+    from kp2d_ros.metrics.run_score import score_run
     from kp2d_ros.recordings.bag_writer import write_bag
     from kp2d_ros.simulation.scene import SceneConfig, SimulatedSequence
 
@@ -105,12 +104,13 @@ def run(args: argparse.Namespace) -> int:
     print('3/3 score', flush=True)
     recording = read_recording(files.recording)
     info = RunInfo(sequence.name, recording.model_id, recording.backend, recording.device, {'mode': mode})
-    report = make_report(info, recording.frames, sequence.ground_truth)
-    write_report(report, files.folder)
-    draw_run(report, files.folder / 'trajectory.png')
-    result = _result(report, recording, scene.frames, mode)
+    score = score_run(recording.frames, sequence.ground_truth)
+    write_run(files.folder, info, score)
+    title = f'{info.source}: {info.model_id}, {len(score.frames)} frames'
+    draw_run(score, title, files.folder / 'trajectory.png')
+    result = _result(run_values(info, score), recording, scene.frames, mode)
     write_json(files.folder / 'result.json', result)
-    print(format_summary(report))
+    print(format_summary(info, score))
     _print_transport(result, perf_counter() - begin)
     print(f'  written     {files.folder}/: result.json, trajectory.png, frame.png, trajectory.txt, run.json')
     if not args.live and len(recording.frames) != scene.frames:
@@ -173,13 +173,10 @@ def _ros_arguments(parameters: Mapping[str, str]) -> list[str]:
     return words
 
 
-def _result(report: RunReport, recording: Recording, sent: int, mode: str) -> dict[str, Any]:
+def _result(values: Mapping[str, Any], recording: Recording, sent: int, mode: str) -> dict[str, Any]:
     """
-    What a run of the demo came to, as JSON values.
+    What a run of the demo came to, as JSON values; ``values`` are those of its run.json.
     """
-    from kp2d_ros.evaluation.odometry.report import report_as_dict
-
-    values = report_as_dict(report)
     scores = values['scores']
     return {
         'mode': mode,

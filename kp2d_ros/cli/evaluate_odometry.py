@@ -20,10 +20,10 @@ from kp2d_ros.recordings.sources import add_reading_options, open_sources
 if TYPE_CHECKING:
     from kp2d_ros.core.records import Float64Array
     from kp2d_ros.evaluation.odometry.run import Contender
-    from kp2d_ros.evaluation.odometry.score import ScoreRules
     from kp2d_ros.evaluation.odometry.subject import Subject
     from kp2d_ros.evaluation.odometry.summary import Entry, Results
     from kp2d_ros.inference.pipeline import PipelineConfig
+    from kp2d_ros.metrics.run_score import ScoreRules
 
 SUMMARY = (
     'Run the frontend with several methods over bags or dataset folders, score the poses against ground truth, and '
@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _rules(args: argparse.Namespace) -> ScoreRules:
-    from kp2d_ros.evaluation.odometry.score import ScoreRules
+    from kp2d_ros.metrics.run_score import ScoreRules
     from kp2d_ros.metrics.trajectory import Alignment
 
     rules = ScoreRules(Alignment(args.alignment))
@@ -166,8 +166,8 @@ def _seeded(name: str, config: PipelineConfig, seeds: int) -> list[Contender]:
     """
     from kp2d_ros.core.settings import flatten
     from kp2d_ros.evaluation.fingerprint import hash_file, read_versions
-    from kp2d_ros.evaluation.odometry.report import RunInfo
     from kp2d_ros.evaluation.odometry.run import Contender
+    from kp2d_ros.evaluation.odometry.run_file import RunInfo
     from kp2d_ros.inference.pipeline import build_frontend, choose_model, load_extractor
 
     choice = choose_model(config.extractor)
@@ -203,8 +203,8 @@ def _run_all(
     from tqdm import tqdm
 
     from kp2d_ros.evaluation.odometry.run import run_or_read
-    from kp2d_ros.evaluation.odometry.score import score_run
     from kp2d_ros.evaluation.odometry.summary import Entry
+    from kp2d_ros.metrics.run_score import score_run
 
     total = sum(subject.count for subject in subjects) * len(contenders)
     with tqdm(total=total, unit='image', disable=True if args.quiet else None, leave=False) as bar:
@@ -215,22 +215,21 @@ def _run_all(
                 run, was_there = run_or_read(subject, contender, args.out / folder, lambda frame, result: bar.update())
                 if was_there:
                     bar.update(subject.count)
-                yield Entry(subject, contender, folder, run, score_run(run, subject.truth, rules))
+                lengths = run.values['track_frames']
+                score = score_run(run.frames, subject.truth, rules, None if lengths is None else lengths['mean'])
+                yield Entry(subject, contender, folder, run, score)
 
 
 def _write_report(results: Results, folder: Path) -> None:
     from kp2d_ros.core.files import write_json
-    from kp2d_ros.evaluation.odometry.json_report import results_as_dict
     from kp2d_ros.evaluation.odometry.page import make_page
-    from kp2d_ros.evaluation.odometry.summary import summarise
-    from kp2d_ros.evaluation.odometry.words import describe
+    from kp2d_ros.evaluation.odometry.summary import describe, results_as_dict, summarise
 
     summary = summarise(results)
     words = describe(results, summary)
-    report = results_as_dict(results, summary, words)
-    write_json(folder / 'report.json', report)
+    write_json(folder / 'report.json', results_as_dict(results, summary, words))
     make_page(results, summary, words, folder).write(folder / 'report.html')
-    print('\n'.join(f'{lead} {text}' for lead, text in words))
+    print('\n'.join(words))
     print(f'written: {folder}/report.html, report.json')
 
 

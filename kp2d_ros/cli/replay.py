@@ -43,8 +43,8 @@ def run(args: argparse.Namespace) -> int:
 
     from kp2d_ros.core.files import claim_folder
     from kp2d_ros.core.settings import flatten
-    from kp2d_ros.evaluation.odometry.report import RunInfo, format_summary
-    from kp2d_ros.evaluation.odometry.runner import replay_offline
+    from kp2d_ros.evaluation.odometry.run import replay_offline
+    from kp2d_ros.evaluation.odometry.run_file import RunInfo, format_summary
     from kp2d_ros.inference.pipeline import build_extractor, build_frontend, configure_method, load_pipeline_config
 
     config = load_pipeline_config(args.config, args.settings)
@@ -68,14 +68,14 @@ def run(args: argparse.Namespace) -> int:
         frontend = build_frontend(config, extractor)
         count = len(sequence) if args.max_frames is None else min(args.max_frames, len(sequence))
         with tqdm(total=count, unit='image', disable=True if args.quiet else None, leave=False) as bar:
-            report = replay_offline(
+            score = replay_offline(
                 sequence, frontend, info, args.out, args.max_frames, lambda frame, result: bar.update()
             )
-        print(format_summary(report))
+        print(format_summary(info, score))
         if args.plot:
-            from kp2d_ros.evaluation.odometry.run_picture import draw_run
+            from kp2d_ros.drawing.run_plots import draw_run
 
-            draw_run(report, args.out / 'trajectory.png')
+            draw_run(score, f'{info.source}: {info.model_id}, {len(score.frames)} frames', args.out / 'trajectory.png')
         print(f'  written     {args.out}/trajectory.txt, run.json' + (', trajectory.png' if args.plot else ''))
     return 0
 

@@ -6,7 +6,8 @@ What a run of the frontend over a sequence leaves behind, whether it ran offline
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -15,6 +16,7 @@ import numpy as np
 from kp2d_ros.core.pose_path import PosePath
 from kp2d_ros.core.records import FrontendResult, RelativePose, TrackingState
 from kp2d_ros.core.trajectories import Trajectory
+from kp2d_ros.metrics.spread import Spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,17 @@ class ScaleSegment:
     frames: int
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """
+    A run of LOST frames; ``seconds`` from its first frame to the one that was not lost any more, None where it lasts.
+    """
+
+    first_seq: int
+    frames: int
+    seconds: float | None
+
+
 def chain_poses(frames: Sequence[FrameRecord]) -> Trajectory:
     """
     One trajectory from all relative poses; the camera of the first frame is the world.
@@ -100,10 +113,57 @@ def scale_segments(frames: Sequence[FrameRecord]) -> list[ScaleSegment]:
     return segments
 
 
-def lost_runs(frames: Sequence[FrameRecord]) -> Iterator[list[FrameRecord]]:
+def find_failures(frames: Sequence[FrameRecord]) -> list[Failure]:
     """
-    The runs of neighbouring frames that were LOST.
+    The runs of LOST frames in their order.
     """
-    for lost, group in groupby(frames, key=lambda frame: frame.state is TrackingState.LOST):
-        if lost:
-            yield list(group)
+    failures, first = [], 0
+    for state, group in groupby(frames, key=lambda frame: frame.state):
+        run = list(group)
+        after = first + len(run)
+        if state is TrackingState.LOST:
+            seconds = (frames[after].stamp_ns - run[0].stamp_ns) * 1e-9 if after < len(frames) else None
+            failures.append(Failure(run[0].seq, len(run), seconds))
+        first = after
+    return failures
+
+
+def count_states(frames: Sequence[FrameRecord]) -> dict[str, int]:
+    """
+    How many frames were in each state that occurred.
+    """
+    counts = Counter(frame.state for frame in frames)
+    return {state.name: counts[state] for state in sorted(counts)}
+
+
+def stage_spreads(frames: Sequence[FrameRecord]) -> dict[str, Spread]:
+    """
+    Milliseconds by stage, in the order in which the stages first occur.
+    """
+    stages = dict.fromkeys(stage for frame in frames for stage in frame.stage_ms)
+    spreads = {stage: Spread.of(f.stage_ms[stage] for f in frames if stage in f.stage_ms) for stage in stages}
+    return {stage: spread for stage, spread in spreads.items() if spread is not None}
+
+
+class TrackLengths:
+    """
+    Counts in how many frames each track was seen, while the frames go by.
+    """
+
+    def __init__(self) -> None:
+        self._frames = np.zeros(1024, np.int32)  # by the number of the track: they are handed out one after the other
+
+    def add(self, result: FrontendResult) -> None:
+        """
+        Take the tracks of one frame.
+        """
+        needed = int(result.track_ids.max(initial=0)) + 1
+        if needed > len(self._frames):
+            self._frames = np.concatenate([self._frames, np.zeros(max(needed, len(self._frames)), np.int32)])
+        self._frames[result.track_ids] = result.track_ages.astype(np.int32) + 1
+
+    def spread(self) -> Spread | None:
+        """
+        Frames by track, of those that were seen at least twice; None if no keypoint was ever found again.
+        """
+        return Spread.of(self._frames[self._frames > 1])

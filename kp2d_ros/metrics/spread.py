@@ -1,12 +1,12 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-How a set of measured numbers is spread: the figures that every report shows.
+How a set of measured numbers is spread, and how sure the mean of a few random runs is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,3 +47,29 @@ class Spread:
             p99=float(p99),
             maximum=float(numbers.max()),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """
+    Mean of ``count`` numbers and half the width of its 95 % confidence interval, NaN for one number.
+    """
+
+    count: int
+    mean: float
+    half_width: float
+
+
+def confidence_interval(values: Sequence[float]) -> Interval:
+    """
+    The interval (Student's t) of the numbers that are finite, taken as normally distributed; NaN without any.
+    """
+    known = np.array(values, np.float64)
+    known = known[np.isfinite(known)]
+    count = len(known)
+    if count < 2:
+        return Interval(count, float(known[0]) if count else float('nan'), float('nan'))
+    from scipy.stats import t  # slow to import, and not needed where a run is only replayed
+
+    half_width = float(t.ppf(0.975, count - 1)) * float(known.std(ddof=1)) / float(np.sqrt(count))
+    return Interval(count, float(known.mean()), half_width)

@@ -1,26 +1,34 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-Trajectories against ground truth, computed with evo: absolute and relative errors after alignment.
+Trajectories against ground truth: absolute and relative errors after alignment (evo), and drift as KITTI measures it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from evo import EvoException
-from evo.core.metrics import APE, RPE, PoseRelation, Unit
-from evo.core.trajectory import PosePath3D
 
-from kp2d_ros.core.errors import DataError
+from kp2d_ros.core.errors import BackendError, DataError, ShapeError
+from kp2d_ros.core.se3 import invert_transform, rotation_angle
 from kp2d_ros.core.trajectories import Trajectory
-from kp2d_ros.metrics.association import MAX_GAP_NS, interpolate_poses
+from kp2d_ros.metrics.pose_error import interpolate_poses
 from kp2d_ros.metrics.spread import Spread
 
+if TYPE_CHECKING:
+    from evo.core.metrics import APE, RPE
+    from evo.core.trajectory import PosePath3D
+
 _MIN_POSES = 3  # three points fix a rotation
+KITTI_LENGTHS = (100.0, 200.0, 300.0, 400.0, 500.0, 600.0, 700.0, 800.0)  # metres
+STEP = 10  # a part begins at every tenth pose
+
+Poses = npt.NDArray[np.float64]
 
 
 class Alignment(Enum):
@@ -53,20 +61,36 @@ class TrajectoryScore:
     aligned: Trajectory
 
 
-def score_trajectory(
-    estimate: Trajectory,
-    truth: Trajectory,
-    alignment: Alignment = Alignment.SIM3,
-    max_gap_ns: int = MAX_GAP_NS,
-) -> TrajectoryScore:
+@dataclass(frozen=True, slots=True)
+class SegmentScore:
+    """
+    Mean errors over ``count`` parts of the path, divided by the length of each.
+
+    ``translation_percent`` is the distance between the ends in percent of the length, ``rotation_deg_per_m`` the angle
+    between the orientations at the end. ``by_length`` holds the same for each length in metres that fits.
+    """
+
+    count: int
+    translation_percent: float
+    rotation_deg_per_m: float
+    by_length: dict[float, SegmentScore]
+
+
+def score_trajectory(estimate: Trajectory, truth: Trajectory, alignment: Alignment = Alignment.SIM3) -> TrajectoryScore:
     """
     Align the estimate with the truth at its own stamps and measure what is left.
 
-    The truth is interpolated in time, over holes of at most ``max_gap_ns``; estimates without truth are left out.
+    The truth is interpolated in time (:func:`kp2d_ros.metrics.pose_error.interpolate_poses`); estimates without truth
+    are left out.
 
+    :raises BackendError: if evo is not installed.
     :raises DataError: if fewer than three poses have truth, or one of the trajectories never moves.
     """
-    true_poses = interpolate_poses(truth, estimate.stamps_ns, max_gap_ns)
+    try:
+        from evo.core.metrics import APE, RPE, PoseRelation, Unit
+    except ModuleNotFoundError as error:
+        raise BackendError('scores of a path need evo, which is not installed: pip install evo') from error
+    true_poses = interpolate_poses(truth, estimate.stamps_ns)
     common = np.isfinite(true_poses).all(axis=(1, 2))
     if common.sum() < _MIN_POSES:
         raise DataError(
@@ -77,27 +101,22 @@ def score_trajectory(
     true_path = _path(true_poses[common])
     path = _path(estimate.world_from_camera[common])
     scale = _align(path, true_path, alignment)
-    ate, translation, rotation = (
-        _errors(metric, true_path, path)
-        for metric in (
-            APE(PoseRelation.translation_part),
-            RPE(PoseRelation.translation_part, delta=1.0, delta_unit=Unit.frames, all_pairs=True),
-            RPE(PoseRelation.rotation_angle_deg, delta=1.0, delta_unit=Unit.frames, all_pairs=True),
-        )
-    )
+    to_next = {'delta': 1.0, 'delta_unit': Unit.frames, 'all_pairs': True}
     return TrajectoryScore(
         alignment=alignment,
         scale=scale,
         path_length=float(true_path.path_length),
-        ate=ate,
-        rpe_translation=translation,
-        rpe_rotation_deg=rotation,
+        ate=_errors(APE(PoseRelation.translation_part), true_path, path),
+        rpe_translation=_errors(RPE(PoseRelation.translation_part, **to_next), true_path, path),
+        rpe_rotation_deg=_errors(RPE(PoseRelation.rotation_angle_deg, **to_next), true_path, path),
         truth=Trajectory(stamps, np.array(true_path.poses_se3)),
         aligned=Trajectory(stamps, np.array(path.poses_se3)),
     )
 
 
-def _path(poses: npt.NDArray[np.float64]) -> PosePath3D:
+def _path(poses: Poses) -> PosePath3D:
+    from evo.core.trajectory import PosePath3D
+
     return PosePath3D(poses_se3=list(poses.copy()))
 
 
@@ -105,6 +124,8 @@ def _align(path: PosePath3D, true_path: PosePath3D, alignment: Alignment) -> flo
     """
     Move ``path`` onto ``true_path`` and return the factor that it was scaled by.
     """
+    from evo import EvoException
+
     if alignment is Alignment.NONE:
         return 1.0
     try:
@@ -120,3 +141,37 @@ def _errors(metric: APE | RPE, true_path: PosePath3D, path: PosePath3D) -> Sprea
     if spread is None:
         raise DataError(f'trajectory: evo found no error that is a finite number ({metric})')
     return spread
+
+
+def score_segments(truth: Poses, estimate: Poses, lengths: Sequence[float] = KITTI_LENGTHS) -> SegmentScore | None:
+    """
+    Compare the motion over every part of the true path; None where the path is shorter than the shortest length.
+
+    A part begins at every ``STEP``-th pose and ends at the first pose more than the length along the true path, as in
+    the KITTI odometry benchmark (Geiger, Lenz, Urtasun: Are we ready for autonomous driving? CVPR 2012).
+
+    :param truth: (T, 4, 4) world_from_camera; ``estimate`` the same at the same times, in the same unit of length.
+    :raises ShapeError: if there are not as many poses of both.
+    """
+    if truth.shape != estimate.shape:
+        raise ShapeError(f'segments: found {len(truth)} true and {len(estimate)} estimated poses, expected pairs')
+    steps = np.linalg.norm(np.diff(truth[:, :3, 3], axis=0), axis=1)
+    along = np.concatenate([[0.0], np.cumsum(steps)])
+    errors: dict[float, list[tuple[float, float]]] = {}
+    for length in lengths:
+        for first in range(0, len(truth), STEP):
+            last = int(np.searchsorted(along, along[first] + length, side='right'))
+            if last < len(truth):
+                true_motion = invert_transform(truth[first]) @ truth[last]
+                motion = invert_transform(estimate[first]) @ estimate[last]
+                left = invert_transform(motion) @ true_motion
+                error = (float(np.linalg.norm(left[:3, 3])), float(np.degrees(rotation_angle(left[:3, :3]))))
+                errors.setdefault(length, []).append((error[0] / length, error[1] / length))
+    by_length = {length: _mean(parts, {}) for length, parts in errors.items()}
+    every = [part for parts in errors.values() for part in parts]
+    return _mean(every, by_length) if every else None
+
+
+def _mean(parts: list[tuple[float, float]], by_length: dict[float, SegmentScore]) -> SegmentScore:
+    shift, turn = np.mean(parts, axis=0)
+    return SegmentScore(len(parts), 100.0 * float(shift), float(turn), by_length)

@@ -28,7 +28,7 @@ from sensor_msgs.msg import Image
 from kp2d_ros.core.errors import Kp2dError
 from kp2d_ros.core.records import TrackingState
 from kp2d_ros.core.trajectories import Trajectory
-from kp2d_ros.evaluation.odometry.recording import Recording, write_recording
+from kp2d_ros.evaluation.odometry.run_file import Recording, write_recording
 from kp2d_ros.metrics.frame_record import FrameRecord
 from kp2d_ros.msg import FrontendStatus, KeypointArray, MatchArray, RelativePose
 from kp2d_ros.ros.conversions import (

@@ -15,7 +15,7 @@ from kp2d_ros.cli.ros_processes import find_executable, isolated_environment
 from kp2d_ros.core.errors import BackendError
 from kp2d_ros.core.resources import find_shipped_file
 from kp2d_ros.core.trajectories import read_tum
-from kp2d_ros.evaluation.odometry.recording import read_recording
+from kp2d_ros.evaluation.odometry.run_file import read_recording
 
 SMALL = ['frames=20', 'width=320', 'height=240', 'samples=1', 'still_frames=3', 'blank_frames=0']
 

@@ -81,7 +81,7 @@ def test_leaves_the_reports_and_every_run(bag: Path, tmp_path: Path, capsys: pyt
     words = [str(bag), *TRUTH, '--out', str(out), '--quiet', '--segment-lengths', '0.2,0.3']
     assert main([*words, '--methods', 'orb,sift']) == 0
     said = capsys.readouterr().out
-    assert 'Direction of motion: ' in said and f'{out}/report.html' in said
+    assert 'sift is best by drift along the path' in said and f'{out}/report.html' in said
     for method in ('orb', 'sift'):
         assert {file.name for file in (out / 'walk' / method).iterdir()} >= {'run.json', 'trajectory.txt'}
     report = json.loads((out / 'report.json').read_text())
@@ -93,7 +93,7 @@ def test_leaves_the_reports_and_every_run(bag: Path, tmp_path: Path, capsys: pyt
     assert figures['rotation_deg'] < 0.5 and figures['direction_deg'] < 10 and figures['ate_percent'] < 10
     assert figures['lost_percent'] == 0 and figures['t_rel_percent'] is not None
     page = (out / 'report.html').read_text(encoding='utf-8')
-    assert 'In words' in page and 'src="data:image/jpeg' in page
+    assert 'sift is best by drift' in page and 'src="data:image/jpeg' in page
 
     # The same as one run of the frontend alone.
     assert replay([str(bag), '--method', 'orb', *TRUTH, '--out', str(tmp_path / 'replay'), '--quiet']) == 0

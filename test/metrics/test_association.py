@@ -6,7 +6,7 @@ import numpy as np
 
 from kp2d_ros.core.se3 import rotation_from_vector, transform_from
 from kp2d_ros.core.trajectories import Trajectory
-from kp2d_ros.metrics.association import interpolate_poses
+from kp2d_ros.metrics.pose_error import interpolate_poses
 
 SECOND = 10**9
 START = 1_700_000_000 * SECOND + 1  # odd nanoseconds that a float64 of seconds cannot hold

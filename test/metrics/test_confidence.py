@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kp2d_ros.metrics.confidence import confidence_interval
+from kp2d_ros.metrics.spread import confidence_interval
 
 
 def test_the_interval_of_three_numbers_is_that_of_the_textbook() -> None:
     interval = confidence_interval([1.0, 2.0, 3.0])
     assert (interval.count, interval.mean) == (3, 2.0)
-    assert interval.half_width == pytest.approx(4.303 / np.sqrt(3))
+    assert interval.half_width == pytest.approx(4.302652729 / np.sqrt(3))
 
 
 def test_it_holds_the_mean_in_nineteen_of_twenty_cases(rng: np.random.Generator) -> None:

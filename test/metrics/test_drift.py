@@ -7,7 +7,7 @@ import pytest
 
 from kp2d_ros.core.errors import ShapeError
 from kp2d_ros.core.se3 import rotation_from_vector, transform_from
-from kp2d_ros.metrics.drift import KITTI_LENGTHS, score_segments
+from kp2d_ros.metrics.trajectory import KITTI_LENGTHS, score_segments
 
 
 def straight(count: int, step: float = 1.0, yaw_deg_per_step: float = 0.0) -> np.ndarray:

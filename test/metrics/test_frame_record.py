@@ -10,7 +10,7 @@ import numpy as np
 from kp2d_ros.core.records import TrackingState
 from kp2d_ros.core.se3 import invert_transform
 from kp2d_ros.core.trajectories import Trajectory
-from kp2d_ros.metrics.frame_record import FrameRecord, ScaleSegment, chain_poses, lost_runs, scale_segments
+from kp2d_ros.metrics.frame_record import FrameRecord, ScaleSegment, chain_poses, scale_segments
 
 MakeFrames = Callable[..., list[FrameRecord]]
 
@@ -69,9 +69,3 @@ def test_frames_whose_stamp_does_not_rise_are_left_out(truth: Trajectory, make_f
 def test_segments_say_where_the_scale_chain_broke(truth: Trajectory, make_frames: MakeFrames) -> None:
     segments = scale_segments(make_frames(truth, segments={5: 1, 9: 2}))
     assert segments == [ScaleSegment(0, 0, 4, 5), ScaleSegment(1, 5, 8, 4), ScaleSegment(2, 9, 11, 3)]
-
-
-def test_lost_runs_are_those_between_other_states(truth: Trajectory, make_frames: MakeFrames) -> None:
-    lost = dict.fromkeys((3, 4, 8, 11), TrackingState.LOST)
-    runs = [[frame.seq for frame in run] for run in lost_runs(make_frames(truth, states=lost))]
-    assert runs == [[3, 4], [8], [11]]

@@ -12,8 +12,7 @@ from kp2d_ros.core.records import TrackingState
 from kp2d_ros.core.se3 import rotation_from_vector, transform_from
 from kp2d_ros.core.trajectories import Trajectory
 from kp2d_ros.metrics.frame_record import FrameRecord
-from kp2d_ros.metrics.pose_curve import PoseCurve, pose_curve
-from kp2d_ros.metrics.pose_error import PairError, pair_errors
+from kp2d_ros.metrics.pose_error import PairError, PoseCurve, pair_errors, pose_curve
 
 MakeFrames = Callable[..., list[FrameRecord]]
 NAN, INFINITE = float('nan'), float('inf')

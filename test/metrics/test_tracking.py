@@ -9,8 +9,7 @@ import pytest
 
 from kp2d_ros.core.records import FrontendResult, Keypoints, Matches, TrackingState
 from kp2d_ros.core.trajectories import Trajectory
-from kp2d_ros.metrics.frame_record import FrameRecord
-from kp2d_ros.metrics.tracking import Failure, TrackLengths, find_failures
+from kp2d_ros.metrics.frame_record import Failure, FrameRecord, TrackLengths, find_failures
 
 
 def result_with(ids: list[int], ages: list[int]) -> FrontendResult:

@@ -18,7 +18,7 @@ from kp2d_ros.core.settings import flatten
 from kp2d_ros.evaluation.html_page import Page
 from kp2d_ros.evaluation.html_table import Better
 from kp2d_ros.evaluation.inlier.run import THRESHOLDS_PX, InlierReport, SamplingScore
-from kp2d_ros.metrics.confidence import confidence_interval
+from kp2d_ros.metrics.spread import confidence_interval
 
 FORMAT_VERSION = 1
 _HEADLINE = THRESHOLDS_PX.index(3.0)

@@ -7,16 +7,24 @@ An evaluation for people: ``report.html``.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from kp2d_ros.core.errors import DataError
 from kp2d_ros.core.trajectories import Trajectory
+from kp2d_ros.drawing.run_plots import (
+    DENSITY,
+    bar_picture,
+    curve_picture,
+    error_picture,
+    time_picture,
+    trajectory_picture,
+)
 from kp2d_ros.evaluation.fingerprint import describe_machine
 from kp2d_ros.evaluation.html_page import Page
-from kp2d_ros.evaluation.html_table import Cell
+from kp2d_ros.evaluation.html_table import Better, Cell
 from kp2d_ros.evaluation.odometry.figures import (
     FIGURES,
     PAIR_FIGURES,
@@ -25,17 +33,8 @@ from kp2d_ros.evaluation.odometry.figures import (
     TRAJECTORY_FIGURES,
     Figure,
 )
-from kp2d_ros.evaluation.odometry.plots import (
-    DENSITY,
-    curve_picture,
-    error_picture,
-    time_picture,
-    trajectory_picture,
-)
-from kp2d_ros.evaluation.odometry.report import count_states
 from kp2d_ros.evaluation.odometry.summary import Entry, Results, Summary
-from kp2d_ros.evaluation.odometry.words import Points
-from kp2d_ros.metrics.frame_record import chain_poses
+from kp2d_ros.metrics.frame_record import count_states
 from kp2d_ros.metrics.trajectory import Alignment, score_trajectory
 
 _MEAN = 'mean of all'
@@ -49,45 +48,47 @@ _ALIGNMENTS = {
     Alignment.NONE: 'Nothing is fitted before a path is scored: the estimate has to be in the frame and the unit of '
     'the truth.',
 }
-_ERRORS = 'Errors over time: distance to the true place; rotation and direction of each pair.'
+# The chart at the top: the first figure of each line that was measured.
+_HEADLINES = (('t_rel_percent', 'ate_percent'), ('direction_deg',), ('auc_5',), ('lost_percent',), ('total_ms',))
 _CURVE = (
-    'the error of a pair is the larger one of its rotation and its direction error (the sign of the direction counts; '
+    'The error of a pair is the larger one of its rotation and its direction error (the sign of the direction counts; '
     'where the truth moves less than 1 mm the rotation alone). A pair without an estimate, or with one that has no '
     'translation while the truth moves, is infinitely wrong. Pairs are all images but the first, each with the '
-    'reference image that the method chose, as far as both have a true pose. The curve joins (0, 0) and the points '
-    '(i-th smallest error, i / number of pairs) by straight lines and is level behind the last one below the limit; '
-    'AUC is the area under it up to the limit, divided by the limit, as SuperGlue is evaluated.'
+    'reference image that the method chose, as far as both have a true pose. The pose curve joins (0, 0) and the '
+    'points (i-th smallest error, i / number of pairs) by straight lines and is level behind the last one below the '
+    'limit; AUC is the area under it up to the limit, divided by the limit, as SuperGlue is evaluated.'
 )
-_SEGMENTS = (
-    'parts begin at every tenth pose and end at the first pose more than {lengths} m further along the '
-    'true path; the motion over the part is compared with the true one, its error divided by the length, and the mean '
-    'taken over all parts. A path shorter than the shortest length has none.'
+_CHAIN = (
+    'ATE and RPE are computed by evo. A LOST image keeps the last pose of the path; a new scale segment goes on from '
+    'it in a unit of its own. KITTI parts begin at every tenth pose and end at the first pose more than {lengths} m '
+    'further along the true path; the error of the motion over a part is divided by its length, and the mean taken '
+    'over all parts. A path shorter than the shortest length has none.'
 )
 
 
-def make_page(results: Results, summary: Summary, words: Points, folder: Path) -> Page:
+def make_page(results: Results, summary: Summary, words: Sequence[str], folder: Path) -> Page:
     """
     The whole report; pictures of pairs are taken from the folders of the runs.
 
+    :param words: the answer in sentences, which stands first.
     :raises BackendError: if matplotlib is not installed.
     :raises DataError: if a picture of a run cannot be read.
     """
     page = Page('Odometry evaluation')
-    images = sum(len(results.of(subject.name)[0].score.frames) for subject in results.subjects)
-    page.paragraph(
-        f'{", ".join(results.methods)} on {", ".join(subject.name for subject in results.subjects)}: '
-        f'{images} images for each method.'
-    )
-    page.heading('In words')
-    page.points(words)
+    page.paragraph(' '.join(words))
+    _add_headline(page, results, summary)
     page.heading('Relative poses')
-    page.paragraph('Each image against its reference image: what needs no scale. The best method is marked.')
-    _add_table(page, results, summary, PAIR_FIGURES)
+    page.paragraph(
+        'Each image against its reference image: what needs no scale. The best method is marked. The truth is '
+        'interpolated to the times of the images, over holes of at most 0.2 s.'
+    )
+    _add_table(page, results, summary, PAIR_FIGURES, _CURVE)
     page.heading('Tracking')
     _add_table(page, results, summary, TRACKING_FIGURES)
     page.heading('Trajectories')
     page.paragraph(_ALIGNMENTS[results.rules.alignment])
-    _add_table(page, results, summary, TRAJECTORY_FIGURES)
+    lengths = ', '.join(f'{length:g}' for length in results.rules.segment_lengths)
+    _add_table(page, results, summary, TRAJECTORY_FIGURES, _CHAIN.format(lengths=lengths))
     _add_drift(page, results)
     page.heading('Time')
     page.paragraph(f'On {describe_machine()}, one image after the other; other work on the machine counts as well.')
@@ -98,16 +99,41 @@ def make_page(results: Results, summary: Summary, words: Points, folder: Path) -
     for subject in results.subjects:
         page.heading(subject.name)
         _add_sequence(page, results.of(subject.name), folder)
-    page.heading('How it is measured')
-    _add_meanings(page, results)
     page.heading('What was used')
     _add_origins(page, results)
     return page
 
 
-def _add_table(page: Page, results: Results, summary: Summary, figures: Mapping[str, Figure]) -> None:
+def _add_headline(page: Page, results: Results, summary: Summary) -> None:
     """
-    Sequences by methods, and the means; columns that nobody has a figure for are left out.
+    One field for each of the most telling figures, and what they are measured on.
+    """
+    fields = {}
+    for choices in _HEADLINES:
+        name = next((name for name in choices if summary.common[name]), None)
+        if name is not None:
+            side = 'more is better' if FIGURES[name].better is Better.HIGH else 'less is better'
+            able = [method for method in results.methods if summary.mean[method][name] is not None]
+            fields[f'{FIGURES[name].header}\n{side}'] = {
+                method: [summary.by_sequence[sequence][method][name].mean for sequence in summary.common[name]]
+                for method in able
+            }
+    images = sum(len(results.of(subject.name)[0].score.frames) for subject in results.subjects)
+    several = len(results.subjects) > 1
+    page.figure(
+        bar_picture(fields),
+        f'{images} images of {", ".join(subject.name for subject in results.subjects)} for each method'
+        + ('; bars are means, points the sequences. ' if several else '. ')
+        + 'Differences of a few per cent, or ones that turn round from sequence to sequence, say little. What each '
+        'figure means stands below its table.',
+        density=DENSITY,
+    )
+
+
+def _add_table(page: Page, results: Results, summary: Summary, figures: Mapping[str, Figure], rules: str = '') -> None:
+    """
+    Sequences by methods, and the means, with what the columns mean below; those that nobody has a figure for are left
+    out.
     """
     rows: list[tuple[str, str, Mapping[str, float | None]]] = [
         (sequence, method, {name: values[name].mean if values[name].count else None for name in figures})
@@ -127,6 +153,12 @@ def _add_table(page: Page, results: Results, summary: Summary, figures: Mapping[
         digits={figures[name].header: figures[name].digits for name in shown},
         within='sequence',
     )
+    with page.details('What the columns mean'):
+        page.points((f'{figures[name].header}:', f'{figures[name].meaning}.') for name in shown)
+        if len(results.subjects) > 1:
+            page.paragraph('Means take the sequences where every method has the figure that has it at all.')
+        if rules:
+            page.paragraph(rules)
 
 
 def _add_drift(page: Page, results: Results) -> None:
@@ -186,14 +218,13 @@ def _add_sequence(page: Page, entries: list[Entry], folder: Path) -> None:
     )
     picture = _paths(entries)
     if picture:
-        page.figure(picture, _paths_caption(entries), density=DENSITY)
+        alone = first.score.whole is None and first.subject.truth is None
+        caption = 'Paths without ground truth, fitted to the first one by Sim(3): how far they agree.'
+        page.figure(picture, caption if alone else 'Paths, aligned with the truth.', density=DENSITY)
     scores = {entry.contender.name: entry.score for entry in entries}
     if first.subject.truth is not None:
-        page.figure(
-            error_picture(scores),
-            'Errors over time: distance to the true place; rotation and direction of each pair.',
-            density=DENSITY,
-        )
+        caption = 'Errors over time: distance to the true place; rotation and direction of each pair.'
+        page.figure(error_picture(scores), caption, density=DENSITY)
         if any(len(score.curve) for score in scores.values()):
             page.figure(curve_picture(scores), 'Pose curve: how many pairs are within a limit.', density=DENSITY)
     for entry in entries:
@@ -208,7 +239,7 @@ def _paths(entries: list[Entry]) -> bytes | None:
     if aligned:
         truth = entries[0].subject.truth
         return trajectory_picture(truth and _within(truth, entries[0]), aligned)
-    paths = {e.contender.name: path for e in entries if len(path := chain_poses(e.score.frames))}
+    paths = {e.contender.name: path for e in entries if len(path := e.score.path)}
     if not any(np.ptp(path.world_from_camera[:, :3, 3], axis=0).any() for path in paths.values()):
         return None  # nobody saw it move
     names = list(paths)
@@ -228,12 +259,6 @@ def _within(truth: Trajectory, entry: Entry) -> Trajectory:
     stamps = [frame.stamp_ns for frame in entry.score.frames]
     kept = (truth.stamps_ns >= min(stamps)) & (truth.stamps_ns <= max(stamps))
     return Trajectory(truth.stamps_ns[kept], truth.world_from_camera[kept]) if kept.any() else truth
-
-
-def _paths_caption(entries: list[Entry]) -> str:
-    if entries[0].score.whole is None and entries[0].subject.truth is None:
-        return 'Paths without ground truth, fitted to the first one by Sim(3): how far they agree.'
-    return 'Paths, aligned with the truth.'
 
 
 def _add_pictures(page: Page, entry: Entry, folder: Path) -> None:
@@ -262,19 +287,8 @@ def _picture_caption(picture: Mapping[str, Cell]) -> str:
     return text + '.'
 
 
-def _add_meanings(page: Page, results: Results) -> None:
-    page.points((f'{figure.header}:', f'{figure.meaning}.') for figure in FIGURES.values())
-    lengths = ', '.join(f'{length:g}' for length in results.rules.segment_lengths)
-    page.points([('Pose curve and AUC:', _CURVE), ('KITTI errors:', _SEGMENTS.format(lengths=lengths))])
-    page.paragraph(
-        'The truth is interpolated to the times of the images, over holes of at most 0.2 s. ATE and RPE are computed '
-        'by evo. A LOST image keeps the last pose of the path; a new scale segment goes on from it in a unit of its '
-        'own. Means take the sequences where every method has the figure that has it at all. With the same seed and '
-        'settings a run gives the same poses, bit by bit.'
-    )
-
-
 def _add_origins(page: Page, results: Results) -> None:
+    page.paragraph('With the same seed and settings a run gives the same poses, bit by bit.')
     page.table(['what', 'version'], [[name, version] for name, version in results.versions.items()])
     methods = {entry.contender.name: entry.contender for entry in results.entries}
     rows: list[list[Cell]] = [

@@ -1,26 +1,40 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-One run of an evaluation: a method over a sequence, or what an earlier evaluation left of it.
+The frontend over a whole sequence, every frame, in order, as fast as it goes; or what an earlier evaluation left of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from time import perf_counter
+from typing import Any, Protocol
 
-from kp2d_ros.core.errors import DataError
+from kp2d_ros.core.errors import DataError, Kp2dError
 from kp2d_ros.core.records import Frame, FrontendResult
 from kp2d_ros.evaluation.fingerprint import hash_values
-from kp2d_ros.evaluation.odometry.report import RunInfo, make_report
-from kp2d_ros.evaluation.odometry.run_file import StoredRun, read_run, write_run
-from kp2d_ros.evaluation.odometry.runner import FrameProcessor, Observer, run_sequence
+from kp2d_ros.evaluation.odometry.run_file import RunInfo, StoredRun, read_run, write_run
 from kp2d_ros.evaluation.odometry.subject import Subject
 from kp2d_ros.evaluation.odometry.telling_pairs import TellingPairs
-from kp2d_ros.metrics.tracking import TrackLengths
+from kp2d_ros.metrics.frame_record import FrameRecord, TrackLengths
+from kp2d_ros.metrics.run_score import RunScore, score_run
+from kp2d_ros.recordings.sequence import SequenceReader
+
+Observer = Callable[[Frame, FrontendResult], None]  # called after each frame: a progress bar, a drawing
+
+
+class FrameProcessor(Protocol):
+    """
+    What a run needs of a frontend.
+    """
+
+    def process(self, frame: Frame) -> FrontendResult:
+        """
+        The result of the next frame.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +54,62 @@ class Contender:
     start: Callable[[], FrameProcessor]
 
 
+def run_sequence(
+    frames: Iterable[Frame], frontend: FrameProcessor, observe: Observer = lambda frame, result: None
+) -> Iterator[FrameRecord]:
+    """
+    Hand every frame to the frontend and give what :class:`FrameRecord` keeps, one by one; the images are not held.
+
+    The stages ``read`` (the reader's time) and ``total`` (the frontend's) are added to those of the result.
+
+    :raises Kp2dError: what the reader or the frontend raises.
+    """
+    before = perf_counter()
+    for frame in frames:
+        begin = perf_counter()
+        result = frontend.process(frame)
+        end = perf_counter()
+        observe(frame, result)
+        yield FrameRecord.from_result(result, {'read': (begin - before) * 1e3, 'total': (end - begin) * 1e3})
+        before = perf_counter()
+
+
+def replay_offline(
+    sequence: SequenceReader,
+    frontend: FrameProcessor,
+    info: RunInfo,
+    folder: Path,
+    max_frames: int | None = None,
+    observe: Observer = lambda frame, result: None,
+) -> RunScore:
+    """
+    Run the frontend over a sequence, score it where ground truth is there, and write ``trajectory.txt``, ``run.json``.
+
+    Two runs with the same settings write the same trajectory, bit by bit. What ends a run early (Ctrl-C, an image that
+    cannot be read) is raised again when the frames before it are written; ``run.json`` then says so as ``ended_early``.
+
+    :param max_frames: stop after so many; None: all.
+    :raises Kp2dError: if the sequence cannot be read or the folder not be written.
+    """
+    frames: list[FrameRecord] = []
+    try:
+        for record in run_sequence(islice(sequence, max_frames), frontend, observe):
+            frames.append(record)
+    except (KeyboardInterrupt, Kp2dError) as error:
+        if frames:
+            reason = str(error) or 'interrupted'
+            write_run(folder, info, score_run(frames, sequence.ground_truth), {'ended_early': reason})
+        raise
+    score = score_run(frames, sequence.ground_truth)
+    write_run(folder, info, score)
+    return score
+
+
 def run_or_read(subject: Subject, contender: Contender, folder: Path, observe: Observer) -> tuple[StoredRun, bool]:
     """
     The run in a folder if it was made from the same things; else it is made now. Scores come from the file in either
     case, so that they do not depend on which it was.
 
-    :param observe: called after each frame of a run that is made now.
     :return: the run, and whether it was there already.
     :raises DataError: if the sequence cannot be read or the folder not be written.
     """
@@ -67,7 +131,7 @@ def run_or_read(subject: Subject, contender: Contender, folder: Path, observe: O
         telling.add(frame, result)
         observe(frame, result)
 
-    frames = run_sequence(islice(subject.sequence, subject.count), contender.start(), look)
+    frames = list(run_sequence(islice(subject.sequence, subject.count), contender.start(), look))
     spread = lengths.spread()
     more = {
         'fingerprint': mark,
@@ -77,7 +141,7 @@ def run_or_read(subject: Subject, contender: Contender, folder: Path, observe: O
         'track_frames': None if spread is None else asdict(spread),
         'pictures': telling.write(folder),
     }
-    write_run(make_report(replace(contender.info, source=subject.name), frames, subject.truth), folder, more)
+    write_run(folder, replace(contender.info, source=subject.name), score_run(frames, subject.truth), more)
     return read_run(path), False
 
 

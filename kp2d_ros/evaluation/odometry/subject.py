@@ -22,7 +22,7 @@ from kp2d_ros.core.errors import DataError
 from kp2d_ros.core.records import Float64Array
 from kp2d_ros.core.trajectories import Trajectory
 from kp2d_ros.evaluation.fingerprint import hash_source, hash_trajectory
-from kp2d_ros.metrics.association import interpolate_poses
+from kp2d_ros.metrics.pose_error import interpolate_poses
 from kp2d_ros.recordings.sequence import SequenceReader
 from kp2d_ros.recordings.text_tables import read_truth_file
 

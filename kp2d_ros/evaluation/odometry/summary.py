@@ -1,25 +1,36 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-All runs of an evaluation side by side: figures by sequence and method, their means over seeds and over sequences.
+All runs of an evaluation side by side: means over seeds and over sequences, in sentences, and as ``report.json``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from kp2d_ros.evaluation.fingerprint import describe_machine
+from kp2d_ros.evaluation.html_table import Better
 from kp2d_ros.evaluation.odometry.figures import FIGURES, take_figures
 from kp2d_ros.evaluation.odometry.run import Contender
-from kp2d_ros.evaluation.odometry.run_file import StoredRun
-from kp2d_ros.evaluation.odometry.score import RunScore, ScoreRules
+from kp2d_ros.evaluation.odometry.run_file import StoredRun, trajectory_values
 from kp2d_ros.evaluation.odometry.subject import Subject
-from kp2d_ros.metrics.confidence import Interval, confidence_interval
+from kp2d_ros.metrics.frame_record import count_states
+from kp2d_ros.metrics.run_score import RunScore, ScoreRules
+from kp2d_ros.metrics.spread import Interval, confidence_interval
+from kp2d_ros.metrics.trajectory import SegmentScore
 
-BySequence = Mapping[str, Mapping[str, Mapping[str, Interval]]]
+_EQUAL = 1.05  # methods whose figures differ by a smaller factor are called equal
+# What decides, in this order: the first of them that was measured.
+_DECIDING = {
+    't_rel_percent': 'drift along the path (t_rel, %)',
+    'ate_percent': 'distance to the true path (ATE, % of its length)',
+    'direction_deg': 'direction of motion (median error, °)',
+    'inlier_percent': 'matches that agree with the estimate (%)',
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +93,12 @@ class Summary:
     """
     Figures by name: ``by_sequence[sequence][method][figure]`` over the seeds, ``mean[method][figure]`` over sequences.
 
-    A mean takes the sequences where every method has the figure that has it at all, so that they are held to the same;
-    it is None where there is none, or where the figure does not average.
+    A mean takes the ``common[figure]`` sequences, where every method has the figure that has it at all, so that they
+    are held to the same; it is None where there is none, or where the figure does not average.
     """
 
-    by_sequence: BySequence
+    by_sequence: Mapping[str, Mapping[str, Mapping[str, Interval]]]
+    common: Mapping[str, Sequence[str]]
     mean: Mapping[str, Mapping[str, float | None]]
 
 
@@ -94,40 +106,142 @@ def summarise(results: Results) -> Summary:
     """
     Bring the figures of all runs together.
     """
-    taken = {id(entry): take_figures(entry.score) for entry in results.entries}
+    taken: dict[tuple[str, str], list[dict[str, float | None]]] = {}
+    for entry in results.entries:
+        taken.setdefault((entry.subject.name, entry.contender.name), []).append(take_figures(entry.score))
     by_sequence: dict[str, dict[str, dict[str, Interval]]] = {}
-    for subject in results.subjects:
+    for (sequence, method), runs in taken.items():
+        by_sequence.setdefault(sequence, {})[method] = {
+            name: confidence_interval([value for run in runs if (value := run[name]) is not None]) for name in FIGURES
+        }
+    common: dict[str, list[str]] = {}
+    mean: dict[str, dict[str, float | None]] = {method: {} for method in results.methods}
+    for name, figure in FIGURES.items():
+        able = [m for m in results.methods if any(values[m][name].count for values in by_sequence.values())]
+        common[name] = [s for s, values in by_sequence.items() if able and all(values[m][name].count for m in able)]
         for method in results.methods:
-            runs = [e for e in results.entries if (e.subject.name, e.contender.name) == (subject.name, method)]
-            by_sequence.setdefault(subject.name, {})[method] = {
-                name: confidence_interval([_number(taken[id(entry)][name]) for entry in runs]) for name in FIGURES
+            numbers = [by_sequence[s][method][name].mean for s in common[name]] if method in able else []
+            mean[method][name] = float(np.mean(numbers)) if numbers and figure.averages else None
+    return Summary(by_sequence, common, mean)
+
+
+def describe(results: Results, summary: Summary) -> list[str]:
+    """
+    What a reader wants to know first, in a few sentences: who is best, who is fast, who was lost; and what is missing.
+    """
+    decided = next((name for name in _DECIDING if summary.common[name]), '')
+    sentences = [
+        _compare(decided, _DECIDING.get(decided, ''), summary),
+        _compare('total_ms', 'median time of an image (ms)', summary),
+        _describe_lost(summary),
+        *_cautions(results),
+    ]
+    return [sentence for sentence in sentences if sentence]
+
+
+def _compare(name: str, noun: str, summary: Summary) -> str:
+    values = {method: value for method, means in summary.mean.items() if (value := means.get(name)) is not None}
+    if not values:
+        return ''
+    high = FIGURES[name].better is Better.HIGH
+    order = sorted(values, key=lambda method: -values[method] if high else values[method])
+    listed = ', '.join(f'{method} {values[method]:.{FIGURES[name].digits}f}' for method in order)
+    common = summary.common[name]
+    where = f'on {common[0]}' if len(common) == 1 else f'in the mean of {len(common)} sequences'
+    if len(order) == 1:
+        return f'{noun[0].upper()}{noun[1:]}: {listed} {where}.'
+    low, large = sorted(values[method] for method in order[:2])
+    lead = f'{order[0]} and {order[1]} are about equal' if large <= low * _EQUAL else f'{order[0]} is best'
+    return f'{lead} by {noun}: {listed} {where}.'
+
+
+def _describe_lost(summary: Summary) -> str:
+    lost = {method: float(means['lost_percent'] or 0.0) for method, means in summary.mean.items()}
+    found = [f'{method} on {share:.1f} % of the images' for method, share in lost.items() if share > 0]
+    clean = [method for method, share in lost.items() if share <= 0]
+    if not found:
+        return f'{" and ".join(clean)} never lost the camera.'
+    return f'Lost the camera: {", ".join(found)}' + (f'; {" and ".join(clean)} never did.' if clean else '.')
+
+
+def _cautions(results: Results) -> Iterator[str]:
+    """
+    What limits the weight of the figures.
+    """
+    for subject in results.subjects:
+        if subject.truth is None:
+            yield f'{subject.name}: scored by what needs no ground truth: {subject.truth_note}.'
+            continue
+        for entry in results.of(subject.name):
+            if entry.score.note:
+                yield f'{subject.name}, {entry.contender.name}: no score of the path: {entry.score.note}.'
+
+
+def results_as_dict(results: Results, summary: Summary, words: Sequence[str]) -> dict[str, Any]:
+    """
+    The evaluation as JSON values, numbers in full; what could not be measured is None.
+    """
+    return {
+        'kind': 'odometry',
+        'versions': dict(results.versions),
+        'machine': describe_machine(),
+        'alignment': results.rules.alignment.value,
+        'segment_lengths': list(results.rules.segment_lengths),
+        'seeds': results.seeds,
+        'settings': dict(results.settings),
+        'figures': {name: {'header': f.header, 'meaning': f.meaning} for name, f in FIGURES.items()},
+        'sequences': {s.name: {**s.facts, 'source': s.source, 'truth_note': s.truth_note} for s in results.subjects},
+        'methods': {e.contender.name: dict(e.contender.facts) for e in results.entries},
+        'words': list(words),
+        'mean': summary.mean,
+        'by_sequence': {
+            sequence: {
+                method: {name: _interval(interval) for name, interval in figures.items()}
+                for method, figures in methods.items()
             }
-    mean = {method: {name: _mean(by_sequence, method, name) for name in FIGURES} for method in results.methods}
-    return Summary(by_sequence, mean)
+            for sequence, methods in summary.by_sequence.items()
+        },
+        'runs': [_entry(entry) for entry in results.entries],
+    }
 
 
-def _number(value: float | None) -> float:
-    return float('nan') if value is None else value
+def _entry(entry: Entry) -> dict[str, Any]:
+    score = entry.score
+    pairs = {name: value for name, value in asdict(score.pairs).items() if name in _SPREADS}
+    return {
+        'sequence': entry.subject.name,
+        'method': entry.contender.name,
+        'seed': entry.contender.seed,
+        'folder': entry.folder,
+        'fingerprint': entry.run.values['fingerprint'],
+        'model_id': entry.contender.info.model_id,
+        'frames': len(score.frames),
+        'frames_with_truth': score.with_truth,
+        'states': count_states(score.frames),
+        'figures': take_figures(score),
+        'pairs': {**pairs, 'in_pose_curve': len(score.curve)},
+        'failures': [asdict(failure) for failure in score.failures],
+        'trajectory': trajectory_values(score.whole),
+        'longest_segment': trajectory_values(score.longest),
+        'drift': None if score.drift is None else _drift(score.drift),
+        'stage_ms': {stage: asdict(spread) for stage, spread in score.stages.items()},
+        'note': score.note,
+    }
 
 
-def able_methods(by_sequence: BySequence, name: str) -> list[str]:
-    """
-    The methods that have a figure on one of the sequences at least.
-    """
-    methods = dict.fromkeys(method for methods in by_sequence.values() for method in methods)
-    return [m for m in methods if any(values[m][name].count for values in by_sequence.values())]
+_SPREADS = ('rotation_deg', 'direction_deg', 'inlier_ratio')
 
 
-def common_sequences(by_sequence: BySequence, name: str) -> list[str]:
-    """
-    The sequences where all these methods have the figure.
-    """
-    able = able_methods(by_sequence, name)
-    return [s for s, values in by_sequence.items() if able and all(values[method][name].count for method in able)]
+def _interval(interval: Interval) -> dict[str, Any]:
+    numbers = {'mean': interval.mean, 'half_width_95': interval.half_width}
+    return {**{name: x if np.isfinite(x) else None for name, x in numbers.items()}, 'runs': interval.count}
 
 
-def _mean(by_sequence: BySequence, method: str, name: str) -> float | None:
-    common = common_sequences(by_sequence, name)
-    if not common or not FIGURES[name].averages or method not in able_methods(by_sequence, name):
-        return None
-    return float(np.mean([by_sequence[sequence][method][name].mean for sequence in common]))
+def _drift(score: SegmentScore) -> dict[str, Any]:
+    values = {
+        'parts': score.count,
+        'translation_percent': score.translation_percent,
+        'rotation_deg_per_m': score.rotation_deg_per_m,
+    }
+    by_length = {f'{length:g}': _drift(part) for length, part in score.by_length.items()}
+    return {**values, 'by_length': by_length} if by_length else values

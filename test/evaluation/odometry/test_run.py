@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,8 @@ import pytest
 from kp2d_ros.core.errors import DataError
 from kp2d_ros.core.records import Frame, FrontendResult, Keypoints, Matches, TrackingState
 from kp2d_ros.core.trajectories import Trajectory
-from kp2d_ros.evaluation.odometry.report import RunInfo
-from kp2d_ros.evaluation.odometry.run import Contender, run_or_read
+from kp2d_ros.evaluation.odometry.run import Contender, replay_offline, run_or_read, run_sequence
+from kp2d_ros.evaluation.odometry.run_file import RunInfo, read_run
 from kp2d_ros.evaluation.odometry.subject import Subject
 from kp2d_ros.metrics.frame_record import FrameRecord
 
@@ -95,6 +96,61 @@ def run(subject: Subject, contender: Contender, folder: Path) -> tuple[int, bool
     stored, was_there = run_or_read(subject, contender, folder, lambda frame, result: seen.append(frame.seq))
     assert len(stored.frames) == subject.count
     return len(seen), was_there
+
+
+def test_every_frame_is_recorded_in_order(subject: Subject, contender: Contender) -> None:
+    records = list(run_sequence(subject.sequence, contender.start()))
+    assert [(r.seq, r.stamp_ns, r.keypoint_count) for r in records] == [
+        (k, stamp, 2) for k, stamp in enumerate(subject.sequence.ground_truth.stamps_ns.tolist())
+    ]
+
+
+def test_reading_and_processing_are_timed_beside_the_stages_of_the_result(
+    subject: Subject, contender: Contender
+) -> None:
+    record = next(run_sequence(subject.sequence, contender.start()))
+    assert set(record.stage_ms) == {'inference', 'read', 'total'}
+    assert record.stage_ms['inference'] == 10.0
+    assert record.stage_ms['total'] >= 0 and record.stage_ms['read'] >= 0
+
+
+def test_the_observer_sees_each_frame_with_its_result(subject: Subject, contender: Contender) -> None:
+    seen: list[tuple[int, int]] = []
+    frames = islice(subject.sequence, 3)
+    list(run_sequence(frames, contender.start(), lambda frame, result: seen.append((frame.seq, result.seq))))
+    assert seen == [(0, 0), (1, 1), (2, 2)]
+
+
+def test_an_empty_sequence_gives_no_records(contender: Contender) -> None:
+    assert list(run_sequence([], contender.start())) == []
+
+
+def test_what_was_done_before_a_broken_image_is_kept(truth: Trajectory, contender: Contender, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match='image 6 is broken'):
+        replay_offline(Images(truth, broken=6), contender.start(), contender.info, tmp_path)
+    stored = read_run(tmp_path / 'run.json')
+    assert (len(stored.frames), stored.values['ended_early']) == (6, 'image 6 is broken')
+    assert len((tmp_path / 'trajectory.txt').read_text().splitlines()) == 7
+
+
+def test_what_was_done_before_an_interruption_is_kept(truth: Trajectory, contender: Contender, tmp_path: Path) -> None:
+    def interrupt(frame: Frame, result: FrontendResult) -> None:
+        if frame.seq == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        replay_offline(Images(truth), contender.start(), contender.info, tmp_path, observe=interrupt)
+    stored = read_run(tmp_path / 'run.json')
+    assert (len(stored.frames), stored.values['ended_early']) == (4, 'interrupted')
+    assert stored.values['scores']['trajectory']['poses'] == 4
+
+
+def test_a_run_that_is_interrupted_before_it_has_a_frame_writes_nothing(
+    truth: Trajectory, contender: Contender, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match='image 0 is broken'):
+        replay_offline(Images(truth, broken=0), contender.start(), contender.info, tmp_path / 'out')
+    assert not (tmp_path / 'out').exists()
 
 
 def test_a_run_leaves_files_that_the_next_one_reads(subject: Subject, contender: Contender, tmp_path: Path) -> None:

@@ -16,9 +16,8 @@ from kp2d_ros.core.records import PoseModel, RelativePose, ScaleKind, TrackingSt
 from kp2d_ros.core.se3 import invert_transform, rotation_from_vector, transform_from
 from kp2d_ros.core.trajectories import Trajectory
 from kp2d_ros.evaluation.odometry.figures import FIGURES, take_figures
-from kp2d_ros.evaluation.odometry.run_file import StoredRun
-from kp2d_ros.evaluation.odometry.score import ScoreRules, score_run
 from kp2d_ros.metrics.frame_record import FrameRecord
+from kp2d_ros.metrics.run_score import ScoreRules, score_run
 from kp2d_ros.metrics.trajectory import Alignment
 
 STEP_NS = 100_000_000
@@ -63,7 +62,7 @@ def follow(truth: Trajectory, error: np.ndarray, scale: float = 1.0) -> list[Fra
 
 
 def figures(frames: list[FrameRecord], truth: Trajectory | None, **rules: Any) -> dict[str, float | None]:
-    return take_figures(score_run(StoredRun(frames, {'track_frames': {'mean': 4.5}}), truth, ScoreRules(**rules)))
+    return take_figures(score_run(frames, truth, ScoreRules(**rules), track_frames=4.5))
 
 
 def test_a_run_without_error_has_none_in_any_unit() -> None:
@@ -79,7 +78,7 @@ def test_a_run_without_error_has_none_in_any_unit() -> None:
 def test_a_wrong_scale_gives_the_errors_of_that_scale() -> None:
     truth = drive(160)
     frames = follow(truth, np.eye(4), scale=1.02)
-    score = score_run(StoredRun(frames, {}), truth, ScoreRules(Alignment.NONE))
+    score = score_run(frames, truth, ScoreRules(Alignment.NONE))
     found = take_figures(score)
     places = np.arange(160.0)
     assert found['ate_m'] == pytest.approx(0.02 * np.sqrt(np.mean(places**2)), **EXACT)
@@ -88,7 +87,7 @@ def test_a_wrong_scale_gives_the_errors_of_that_scale() -> None:
     assert found['t_rel_percent'] == pytest.approx(2.02, **EXACT)  # parts of 100 m end at the first pose beyond
     assert found['direction_deg'] == pytest.approx(0.0, **EXACT)  # a direction knows no scale
     bent = drive(160, turn_deg=0.5)  # a straight line does not fix a rotation about itself
-    fitted = score_run(StoredRun(follow(bent, np.eye(4), scale=1.02), {}), bent, ScoreRules(Alignment.SIM3))
+    fitted = score_run(follow(bent, np.eye(4), scale=1.02), bent, ScoreRules(Alignment.SIM3))
     assert fitted.whole is not None
     assert fitted.whole.scale == pytest.approx(1 / 1.02, **EXACT)
     assert take_figures(fitted)['ate_m'] == pytest.approx(0.0, abs=1e-9)
@@ -169,6 +168,6 @@ def test_a_run_that_never_moves_says_why_it_has_no_score(
     truth: Trajectory, make_frames: Callable[..., list[FrameRecord]]
 ) -> None:
     frames = make_frames(truth, states=dict.fromkeys(range(1, 12), TrackingState.LOST))
-    score = score_run(StoredRun(frames, {}), truth, ScoreRules())
+    score = score_run(frames, truth, ScoreRules())
     assert score.whole is None and score.note == 'no image has a pose'
     assert take_figures(score)['auc_5'] == 0.0
