@@ -10,11 +10,10 @@ tar's members are labels, never paths.
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -37,9 +36,11 @@ class PhotoEntry:
     size: int
 
 
-class PhotoSource(Protocol):
+@dataclass(frozen=True, slots=True)
+class PhotoSource:
     """
-    Images that can be read in any order, from any thread.
+    Images that can be read in any order, from any thread: ``read`` gives the image (H, W, 3), RGB, of an entry, or
+    raises a DataError if it is no whole image.
 
     ``is_sequence`` says that neighbours resemble each other. ``refused`` are the names, with reasons, of what looked
     like an image and was left out unread.
@@ -47,51 +48,29 @@ class PhotoSource(Protocol):
 
     location: Path
     entries: tuple[PhotoEntry, ...]
-    is_sequence: bool
-    refused: tuple[str, ...]
-
-    def read(self, position: int) -> ImageArray:
-        """
-        The image (H, W, 3), RGB, of an entry.
-
-        :raises DataError: if it is no whole image.
-        """
-        ...
+    read: Callable[[int], ImageArray]
+    is_sequence: bool = False
+    refused: tuple[str, ...] = ()
 
 
-class FolderSource:
+def open_folder(location: Path, recursive: bool, max_file_bytes: int) -> PhotoSource:
     """
     The image files of a folder, in the order of their names.
 
     :raises DataError: if there are none.
     """
-
-    is_sequence = False
-
-    def __init__(self, location: Path, recursive: bool, max_file_bytes: int) -> None:
-        self.location = location
-        found = location.rglob('*') if recursive else location.glob('*')
-        files = sorted(f for f in found if _looks_like_image(f.name) and f.is_file())
-        if not files:
-            hint = '' if recursive else ' (its sub-folders are left out: photos.recursive=false)'
-            raise DataError(f'{location}: found no image{hint}, expected files of {", ".join(sorted(IMAGE_SUFFIXES))}')
-        sized = [PhotoEntry(f.relative_to(location).as_posix(), f.stat().st_size) for f in files]
-        self.entries = tuple(e for e in sized if e.size <= max_file_bytes)
-        self.refused = tuple(_too_large(e, max_file_bytes) for e in sized if e.size > max_file_bytes)
-
-    def read(self, position: int) -> ImageArray:
-        """
-        The image (H, W, 3), RGB, of a file.
-        """
-        path = self.location / self.entries[position].name
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise DataError(f'cannot be read: {error.strerror}') from error
-        return as_rgb(decode_file(content))
+    found = location.rglob('*') if recursive else location.glob('*')
+    files = sorted(f for f in found if _looks_like_image(f.name) and f.is_file())
+    if not files:
+        hint = '' if recursive else ' (its sub-folders are left out: photos.recursive=false)'
+        raise DataError(f'{location}: found no image{hint}, expected files of {", ".join(sorted(IMAGE_SUFFIXES))}')
+    sized = [PhotoEntry(f.relative_to(location).as_posix(), f.stat().st_size) for f in files]
+    entries = tuple(e for e in sized if e.size <= max_file_bytes)
+    refused = tuple(_too_large(e, max_file_bytes) for e in sized if e.size > max_file_bytes)
+    return PhotoSource(location, entries, lambda i: _read_photo(location / entries[i].name), refused=refused)
 
 
-class TarSource:
+def open_tar(location: Path, max_file_bytes: int) -> PhotoSource:
     """
     The image members of an uncompressed tar file, in its order, read at their offsets.
 
@@ -99,44 +78,32 @@ class TarSource:
 
     :raises DataError: if it is no such file, or holds no image.
     """
-
-    is_sequence = False
-
-    def __init__(self, location: Path, max_file_bytes: int) -> None:
-        self.location = location
-        entries, offsets, refused = [], [], []
-        end = location.stat().st_size
-        try:
-            with tarfile.open(location, 'r:') as tar:
-                for member in tar:
-                    if not (member.isfile() and _looks_like_image(Path(member.name).name)) or member.issparse():
-                        continue
-                    entry = PhotoEntry(member.name, member.size)
-                    if not 0 <= member.size <= min(max_file_bytes, end - member.offset_data):
-                        refused.append(_too_large(entry, max_file_bytes))
-                        continue
-                    entries.append(entry)
-                    offsets.append(member.offset_data)
-        except (tarfile.TarError, OSError, ValueError, OverflowError) as error:
-            raise DataError(f'{location}: cannot be read as an uncompressed tar file: {error}') from error
-        if not entries and not refused:
-            raise DataError(f'{location}: found no image, expected members of {", ".join(sorted(IMAGE_SUFFIXES))}')
-        self.entries, self.refused, self._offsets = tuple(entries), tuple(refused), offsets
-
-    def read(self, position: int) -> ImageArray:
-        """
-        The image (H, W, 3), RGB, of a member.
-        """
-        try:
-            with self.location.open('rb') as file:
-                file.seek(self._offsets[position])
-                content = file.read(self.entries[position].size)
-        except OSError as error:
-            raise DataError(f'cannot be read: {error.strerror}') from error
-        return as_rgb(decode_file(content))
+    entries, offsets, refused = [], [], []
+    end = location.stat().st_size
+    try:
+        with tarfile.open(location, 'r:') as tar:
+            for member in tar:
+                if not (member.isfile() and _looks_like_image(Path(member.name).name)) or member.issparse():
+                    continue
+                entry = PhotoEntry(member.name, member.size)
+                if not 0 <= member.size <= min(max_file_bytes, end - member.offset_data):
+                    refused.append(_too_large(entry, max_file_bytes))
+                    continue
+                entries.append(entry)
+                offsets.append(member.offset_data)
+    except (tarfile.TarError, OSError, ValueError, OverflowError) as error:
+        raise DataError(f'{location}: cannot be read as an uncompressed tar file: {error}') from error
+    if not entries and not refused:
+        raise DataError(f'{location}: found no image, expected members of {", ".join(sorted(IMAGE_SUFFIXES))}')
+    return PhotoSource(
+        location,
+        tuple(entries),
+        lambda i: _read_photo(location, offsets[i], entries[i].size),
+        refused=tuple(refused),
+    )
 
 
-class FrameSource:
+def keep_frames(location: Path, frames: Iterable[Frame], fit: FitImage, every: int, max_bytes: int) -> PhotoSource:
     """
     Every n-th image of a recording, kept in memory at the size of the photographs: a bag cannot be read in any order.
 
@@ -147,38 +114,27 @@ class FrameSource:
     :param max_bytes: what they may take together.
     :raises DataError: if there is no image, or they take more.
     """
-
-    is_sequence = True
-
-    def __init__(self, location: Path, frames: Iterable[Frame], fit: FitImage, every: int, max_bytes: int) -> None:
-        self.location = location
-        self.refused: tuple[str, ...] = ()
-        self._images: list[ImageArray] = []
-        entries: list[PhotoEntry] = []
-        try:
-            for frame in islice(frames, 0, None, every):
-                self._images.append(fit(as_rgb(frame.image)))
-                entries.append(PhotoEntry(f'{frame.stamp_ns}', frame.image.nbytes))
-                if len(entries) * self._images[0].nbytes > max_bytes:
-                    break
-        except DataError as error:
-            if not entries:
-                raise
-            self.refused = (f'the rest: {error}',)
+    images: list[ImageArray] = []
+    entries: list[PhotoEntry] = []
+    refused: tuple[str, ...] = ()
+    try:
+        for frame in islice(frames, 0, None, every):
+            images.append(fit(as_rgb(frame.image)))
+            entries.append(PhotoEntry(f'{frame.stamp_ns}', frame.image.nbytes))
+            if len(images) * images[0].nbytes > max_bytes:
+                break
+    except DataError as error:
         if not entries:
-            raise DataError(f'{location}: found no image message, expected some')
-        if len(entries) * self._images[0].nbytes > max_bytes:
-            raise DataError(
-                f'{location}: found images of more than {max_bytes / 1e6:.0f} MB, expected fewer of them '
-                f'(photos.bag_every, now {every}) or a larger photos.memory_limit_mb'
-            )
-        self.entries = tuple(entries)
-
-    def read(self, position: int) -> ImageArray:
-        """
-        The image of a frame, at the size of the photographs.
-        """
-        return self._images[position]
+            raise
+        refused = (f'the rest: {error}',)
+    if not entries:
+        raise DataError(f'{location}: found no image message, expected some')
+    if len(images) * images[0].nbytes > max_bytes:
+        raise DataError(
+            f'{location}: found images of more than {max_bytes / 1e6:.0f} MB, expected fewer of them '
+            f'(photos.bag_every, now {every}) or a larger photos.memory_limit_mb'
+        )
+    return PhotoSource(location, tuple(entries), images.__getitem__, is_sequence=True, refused=refused)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +173,16 @@ def is_tar(path: Path) -> bool:
     Whether a path is that of a tar file, by its name or what it holds.
     """
     return path.is_file() and (path.suffix.lower() == _TAR_SUFFIX or tarfile.is_tarfile(path))
+
+
+def _read_photo(path: Path, offset: int = 0, size: int = -1) -> ImageArray:
+    try:
+        with path.open('rb') as file:
+            file.seek(offset)
+            content = file.read(size)
+    except OSError as error:
+        raise DataError(f'cannot be read: {error.strerror}') from error
+    return as_rgb(decode_file(content))
 
 
 def _looks_like_image(name: str) -> bool:

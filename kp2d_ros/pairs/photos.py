@@ -9,11 +9,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -22,15 +21,7 @@ import numpy.typing as npt
 from kp2d_ros.core.errors import ConfigError, DataError
 from kp2d_ros.core.records import Float64Array, ImageArray
 from kp2d_ros.core.settings import setting, validate
-from kp2d_ros.pairs.photo_sources import (
-    FitImage,
-    FolderSource,
-    FrameSource,
-    PhotoEntry,
-    PhotoSource,
-    TarSource,
-    is_tar,
-)
+from kp2d_ros.pairs.photo_sources import FitImage, PhotoEntry, PhotoSource, is_tar, keep_frames, open_folder, open_tar
 from kp2d_ros.recordings.sources import find_bag, open_sequence
 
 _NAMED_SKIPS = 5  # skipped images named in a report
@@ -168,77 +159,54 @@ class Photos:
 
 class _Store:
     """
-    The images of all sources by row, kept in memory as far as the limit allows.
+    The images of all sources by row, the latest ones kept in memory as far as the limit allows.
     """
 
-    def __init__(self, sources: Sequence[PhotoSource], fit: FitImage, memory_limit: int) -> None:
+    def __init__(self, sources: Sequence[PhotoSource], fit: FitImage, min_side: int, memory_limit: int) -> None:
         self.sources = sources
         self.fit = fit
-        counts = [len(s.entries) for s in sources]
-        self.source = np.repeat(np.arange(len(sources)), counts)
-        self._first = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        shape = (3, fit.height, fit.width)
-        self._shape = shape
-        self._capacity = max(1, memory_limit // int(np.prod(shape)))
-        fits = len(self.source) <= self._capacity
-        self._images: ImageArray | None = np.empty((len(self.source), *shape), np.uint8) if fits else None
-        self._latest: OrderedDict[int, ImageArray] = OrderedDict()
-        self._lock = threading.Lock()
+        self._min_side = min_side
+        self._places = [(number, i) for number, source in enumerate(sources) for i in range(len(source.entries))]
+        self.source = np.array([number for number, _ in self._places], np.int64)
+        self._image = lru_cache(max(1, memory_limit // (3 * fit.height * fit.width)))(self._decode)
+
+    def __len__(self) -> int:
+        return len(self._places)
 
     def entry(self, row: int) -> PhotoEntry:
-        source = int(self.source[row])
-        return self.sources[source].entries[row - int(self._first[source])]
+        number, i = self._places[row]
+        return self.sources[number].entries[i]
 
     def label(self, row: int) -> str:
-        return f'{self.sources[self.source[row]].location}/{self.entry(row).name}'
+        return f'{self.sources[self._places[row][0]].location}/{self.entry(row).name}'
 
-    def fill(self, row: int, min_side: int) -> str:
+    def problem(self, row: int) -> str:
         """
-        Read an image and keep it; the answer is empty, or says why it cannot be used.
+        Why an image cannot be used; empty if it can, and is kept.
         """
         try:
-            image = self._decode(row, min_side)
+            self._image(row)
         except DataError as error:
             return f'{self.label(row)!r}: {error}'
-        if self._images is not None:
-            self._images[row] = image
-        else:
-            self._remember(row, image)
         return ''
 
     def read(self, rows: IndexArray) -> ImageArray:
-        if self._images is not None:
-            return np.asarray(self._images[rows])
-        images = np.empty((len(rows), *self._shape), np.uint8)
-        for i, row in enumerate(rows.tolist()):
-            images[i] = self._recall(row)
+        images = np.empty((len(rows), 3, self.fit.height, self.fit.width), np.uint8)
+        for image, row in zip(images, rows.tolist(), strict=True):
+            try:
+                image[:] = self._image(row)
+            except DataError as error:
+                raise DataError(f'{self.label(row)}: could be read before, now: {error}') from error
         return images
 
-    def _decode(self, row: int, min_side: int) -> ImageArray:
-        source = int(self.source[row])
-        image = self.sources[source].read(row - int(self._first[source]))
-        if min(image.shape[:2]) < min_side:
-            raise DataError(f'found {image.shape[1]}x{image.shape[0]} pixels, expected sides of at least {min_side}')
+    def _decode(self, row: int) -> ImageArray:
+        number, i = self._places[row]
+        image = self.sources[number].read(i)
+        if min(image.shape[:2]) < self._min_side:
+            raise DataError(
+                f'found {image.shape[1]}x{image.shape[0]} pixels, expected sides of at least {self._min_side}'
+            )
         return np.ascontiguousarray(self.fit(image).transpose(2, 0, 1))
-
-    def _recall(self, row: int) -> ImageArray:
-        with self._lock:
-            image = self._latest.get(row)
-            if image is not None:
-                self._latest.move_to_end(row)
-                return image
-        try:
-            image = self._decode(row, 1)
-        except DataError as error:
-            raise DataError(f'{self.label(row)}: could be read before, now: {error}') from error
-        self._remember(row, image)
-        return image
-
-    def _remember(self, row: int, image: ImageArray) -> None:
-        with self._lock:
-            self._latest[row] = image
-            while len(self._latest) > self._capacity:
-                self._latest.popitem(last=False)
 
 
 def open_photos(paths: Sequence[Path], config: PhotosConfig, height: int, width: int) -> Photos:
@@ -256,9 +224,10 @@ def open_photos(paths: Sequence[Path], config: PhotosConfig, height: int, width:
     if config.weights and len(config.weights) != len(paths):
         raise ConfigError(f'weights: found {len(config.weights)}, expected one for each of the {len(paths)} data paths')
     fit = FitImage(round(config.storage_scale * height), round(config.storage_scale * width), config.keep_aspect)
-    store = _Store([open_source(p, config, fit) for p in paths], fit, int(config.memory_limit_mb * 1e6))
+    sources = [_open_source(path, config, fit) for path in paths]
+    store = _Store(sources, fit, config.min_side_px, int(config.memory_limit_mb * 1e6))
     with ThreadPoolExecutor(min(_SCAN_THREADS, os.cpu_count() or 1)) as pool:
-        reasons = list(pool.map(lambda row: store.fill(row, config.min_side_px), range(len(store.source))))
+        reasons = list(pool.map(store.problem, range(len(store))))
     rows = np.flatnonzero([not reason for reason in reasons])
     problems = [f'{s.location}/{text}' for s in store.sources for text in s.refused] + [r for r in reasons if r]
     skipped = SkippedPhotos(len(problems), tuple(problems[:_NAMED_SKIPS]))
@@ -271,20 +240,15 @@ def open_photos(paths: Sequence[Path], config: PhotosConfig, height: int, width:
     return Photos(store, rows, weights, skipped)
 
 
-def open_source(path: Path, config: PhotosConfig, fit: FitImage) -> PhotoSource:
-    """
-    The source that reads a path: a folder, a tar file or a bag.
-
-    :raises DataError: if it is none of them.
-    """
+def _open_source(path: Path, config: PhotosConfig, fit: FitImage) -> PhotoSource:
     max_file_bytes = int(config.max_file_mb * 1e6)
     if not path.exists():
         raise DataError(f'{path}: does not exist, expected a folder, tar file or bag of images')
     if find_bag(path) is not None:
         frames = open_sequence(path, image_topic=config.bag_topic or None)
-        return FrameSource(path, frames, fit, config.bag_every, int(config.memory_limit_mb * 1e6))
+        return keep_frames(path, frames, fit, config.bag_every, int(config.memory_limit_mb * 1e6))
     if path.is_dir():
-        return FolderSource(path, config.recursive, max_file_bytes)
+        return open_folder(path, config.recursive, max_file_bytes)
     if is_tar(path):
-        return TarSource(path, max_file_bytes)
+        return open_tar(path, max_file_bytes)
     raise DataError(f'{path}: found a file that is no tar file or bag, expected a folder, tar file or bag of images')

@@ -14,7 +14,7 @@ import pytest
 
 from kp2d_ros.core.errors import ConfigError, DataError
 from kp2d_ros.core.records import Frame
-from kp2d_ros.pairs.photo_sources import FitImage, FrameSource, TarSource, as_rgb
+from kp2d_ros.pairs.photo_sources import FitImage, as_rgb, keep_frames, open_tar
 from kp2d_ros.pairs.photos import PhotosConfig, open_photos
 from kp2d_ros.recordings.image_decoding import decode_file
 from kp2d_ros.recordings.sources import open_sequence
@@ -106,7 +106,7 @@ def test_refuses_a_tar_that_is_cut_short_or_packed(tmp_path, rng):
     whole = write_tar(tmp_path / 'p.tar', [(f'{i}.png', encoded(picture(rng))) for i in range(3)]).read_bytes()
     (tmp_path / 'cut.tar').write_bytes(whole[:700])
     with pytest.raises(DataError, match=r'cut\.tar: cannot be read as an uncompressed tar file'):
-        TarSource(tmp_path / 'cut.tar', 1 << 20)
+        open_tar(tmp_path / 'cut.tar', 1 << 20)
     with tarfile.open(tmp_path / 'p.tar.gz', 'w:gz') as tar:
         tar.add(tmp_path / 'p.tar', 'x.png')
     with pytest.raises(DataError, match='cannot be read as an uncompressed tar file'):
@@ -240,14 +240,14 @@ class Recording:
 
 
 def test_recordings_give_every_nth_image():
-    source = FrameSource(None, Recording(), FitImage(12, 16, keep_aspect=False), 4, 10**6)
+    source = keep_frames(None, Recording(), FitImage(12, 16, keep_aspect=False), 4, 10**6)
     assert [int(source.read(i)[0, 0, 0]) for i in range(len(source.entries))] == [0, 4, 8]
     assert source.read(0).shape == (12, 16, 3)
 
 
 def test_recordings_larger_than_the_memory_limit_are_refused():
     with pytest.raises(DataError, match=r'expected fewer of them \(photos.bag_every, now 1\)'):
-        FrameSource('bag', Recording(), FitImage(12, 16, keep_aspect=False), 1, 3 * 12 * 16 * 5)
+        keep_frames('bag', Recording(), FitImage(12, 16, keep_aspect=False), 1, 3 * 12 * 16 * 5)
 
 
 def test_a_damaged_recording_gives_what_comes_before():
@@ -255,7 +255,7 @@ def test_a_damaged_recording_gives_what_comes_before():
         yield from list(Recording())[:5]
         raise DataError('message 5: cut short')
 
-    source = FrameSource('bag', frames(), FitImage(12, 16, keep_aspect=False), 2, 10**6)
+    source = keep_frames('bag', frames(), FitImage(12, 16, keep_aspect=False), 2, 10**6)
     assert len(source.entries) == 3
     assert source.refused == ('the rest: message 5: cut short',)
 
