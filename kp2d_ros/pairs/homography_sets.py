@@ -7,10 +7,11 @@ Pairs of images under known homographies: folders in the layout of HPatches, and
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -53,54 +54,17 @@ class View:
     valid: BoolArray | None = None
 
 
-class HomographySet(Protocol):
+@dataclass(frozen=True, slots=True, eq=False)
+class HomographySet:
     """
-    Pairs, sequence after sequence, and their images.
-    """
+    Pairs, sequence after sequence; ``read`` gives an image that a pair names, or raises a DataError if it cannot.
 
-    @property
-    def name(self) -> str:
-        """
-        What a report calls it.
-        """
-
-    @property
-    def pairs(self) -> Sequence[HomographyPair]:
-        """
-        The pairs of a sequence stand together.
-        """
-
-    def read(self, image: str) -> View:
-        """
-        An image that a pair names.
-
-        :raises DataError: if it cannot be read.
-        """
-
-
-class HPatchesSet:
-    """
-    A folder of sequences ``i_*`` and ``v_*``: images 1 to 6 (ppm, png or jpg) and matrices ``H_1_2`` to ``H_1_6``.
-
-    Matrices are looked at now, images when they are read.
-
-    :raises DataError: if there is no sequence, an image or matrix is missing, or a matrix is none.
+    ``name`` is what a report calls the set.
     """
 
-    def __init__(self, folder: Path) -> None:
-        sequences = _sequence_folders(folder)
-        if not sequences:
-            hint = '; this folder is a sequence itself' if (folder / 'H_1_2').is_file() else ''
-            raise DataError(f'{folder}: found no sequence, expected folders whose names begin with i_ or v_{hint}')
-        self.name = folder.name
-        self._folder = folder
-        self.pairs = tuple(pair for sequence in sequences for pair in _pairs_of(sequence))
-
-    def read(self, image: str) -> View:
-        """
-        The image ``SEQUENCE/FILE``, its pixels as they are stored.
-        """
-        return View(as_rgb(read_image(self._folder / image)))
+    name: str
+    pairs: tuple[HomographyPair, ...]
+    read: Callable[[str], View]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,53 +86,67 @@ class SyntheticConfig:
         validate(self)
 
 
-class SyntheticSet:
+def open_hpatches(folder: Path) -> HomographySet:
+    """
+    A folder of sequences ``i_*`` and ``v_*``: images 1 to 6 (ppm, png or jpg) and matrices ``H_1_2`` to ``H_1_6``.
+
+    Matrices are looked at now, images (their pixels as they are stored) when they are read.
+
+    :raises DataError: if there is no sequence, an image or matrix is missing, or a matrix is none.
+    """
+    sequences = _sequence_folders(folder)
+    if not sequences:
+        hint = '; this folder is a sequence itself' if (folder / 'H_1_2').is_file() else ''
+        raise DataError(f'{folder}: found no sequence, expected folders whose names begin with i_ or v_{hint}')
+    pairs = tuple(pair for sequence in sequences for pair in _pairs_of(sequence))
+    return HomographySet(folder.name, pairs, lambda image: View(as_rgb(read_image(folder / image))))
+
+
+def open_synthetic(path: Path, size: tuple[int, int], config: SyntheticConfig) -> HomographySet:
     """
     Pairs of views of photographs, made when they are read; the same for the same photographs, size and settings.
 
-    Both views are made new for each pair, as in training: by a random homography, with other light and noise.
+    Both views are made new for each pair, as in training: by a random homography, with other light and noise. They are
+    called by the number of the pair and ``S`` or ``T``.
 
     :param path: a folder or tar file of photographs, or a bag.
     :param size: width and height of the views.
     :raises DataError: if there is no photograph.
     """
+    # torch is needed for this set alone.
+    from kp2d_ros.pairs.pair_maker import PAIR_PRESETS, PairConfig, PairMaker, draw_pairs
+    from kp2d_ros.pairs.photos import open_photos
 
-    def __init__(self, path: Path, size: tuple[int, int], config: SyntheticConfig) -> None:
-        # torch is needed for this set alone.
-        from kp2d_ros.pairs.pair_maker import PAIR_PRESETS, PairConfig, PairMaker, draw_pairs
-        from kp2d_ros.pairs.photos import open_photos
+    width, height = size
+    settings = build(PairConfig, merge(PAIR_PRESETS[config.preset], {'height': height, 'width': width}))
+    photos = open_photos([path], settings.photos, height, width)
+    if config.photographs and config.photographs < len(photos):
+        photos = photos.take(np.linspace(0, len(photos) - 1, config.photographs).round().astype(np.int64))
+    indices = (np.arange(len(photos))[:, None] + len(photos) * np.arange(config.pairs)).reshape(-1)
+    draw = draw_pairs(settings, config.seed, 0, indices)
+    names = _distinct([Path(name).name for name in photos.names])
+    to_pixels = _pixels_from_normalised(width, height)
+    to_normalised = np.linalg.inv(to_pixels)
+    pairs = tuple(
+        HomographyPair(names[index % len(photos)], f'{index}S', f'{index}T', to_pixels @ matrix @ to_normalised)
+        for index, matrix in zip(indices.tolist(), draw.target_from_source, strict=True)
+    )
+    maker = PairMaker(photos, settings, config.seed)
 
-        width, height = size
-        settings = build(PairConfig, merge(PAIR_PRESETS[config.preset], {'height': height, 'width': width}))
-        photos = open_photos([path], settings.photos, height, width)
-        if config.photographs and config.photographs < len(photos):
-            photos = photos.take(np.linspace(0, len(photos) - 1, config.photographs).round().astype(np.int64))
-        self.name = f'{path.name}, {len(photos)} photographs, preset {config.preset}, seed {config.seed}'
-        self._maker = PairMaker(photos, settings, config.seed)
-        self._latest: PairBatch
-        self._latest_index = ''
-        indices = (np.arange(len(photos))[:, None] + len(photos) * np.arange(config.pairs)).reshape(-1)
-        draw = draw_pairs(settings, config.seed, 0, indices)
-        names = _distinct([Path(name).name for name in photos.names])
-        to_pixels = _pixels_from_normalised(width, height)
-        to_normalised = np.linalg.inv(to_pixels)
-        self.pairs = tuple(
-            HomographyPair(names[index % len(photos)], f'{index}S', f'{index}T', to_pixels @ matrix @ to_normalised)
-            for index, matrix in zip(indices.tolist(), draw.target_from_source, strict=True)
-        )
+    @lru_cache(1)  # both views of a pair are made together, and read one after the other
+    def make(index: int) -> PairBatch:
+        return maker.make(np.array([index]), epoch=0)
 
-    def read(self, image: str) -> View:
-        """
-        View ``S`` or ``T`` of a pair.
-        """
-        index, which = image[:-1], image[-1]
-        if index != self._latest_index:  # both views of a pair are made together, and read one after the other
-            self._latest, self._latest_index = self._maker.make(np.array([int(index)]), epoch=0), index
-        batch = self._latest
-        view, valid = (batch.source, batch.source_valid) if which == 'S' else (batch.target, batch.target_valid)
+    def read(image: str) -> View:
+        batch = make(int(image[:-1]))
+        source = image[-1] == 'S'
+        view, valid = (batch.source, batch.source_valid) if source else (batch.target, batch.target_valid)
         pixels = (view[0] * 255).round().byte().permute(1, 2, 0).numpy()
         shown = valid[0, 0].numpy()
         return View(np.ascontiguousarray(pixels), None if shown.all() else shown)
+
+    name = f'{path.name}, {len(photos)} photographs, preset {config.preset}, seed {config.seed}'
+    return HomographySet(name, pairs, read)
 
 
 def open_homography_set(path: Path, size: tuple[int, int], synthetic: SyntheticConfig) -> HomographySet:
@@ -180,9 +158,9 @@ def open_homography_set(path: Path, size: tuple[int, int], synthetic: SyntheticC
     if not path.exists():
         raise DataError(f'{path}: does not exist, expected an HPatches folder, or a folder, tar or bag of photographs')
     if path.is_dir() and (_sequence_folders(path) or (path / 'H_1_2').is_file()):
-        return HPatchesSet(path)
+        return open_hpatches(path)
     try:
-        return SyntheticSet(path, size, synthetic)
+        return open_synthetic(path, size, synthetic)
     except DataError as error:
         raise DataError(f'{error}; nor has it sequences of HPatches (folders i_* and v_*)') from error
 

@@ -8,10 +8,10 @@ import pytest
 
 from kp2d_ros.core.errors import ConfigError, DataError
 from kp2d_ros.pairs.homography_sets import (
-    HPatchesSet,
     SyntheticConfig,
-    SyntheticSet,
     open_homography_set,
+    open_hpatches,
+    open_synthetic,
     set_fingerprint,
 )
 
@@ -29,7 +29,7 @@ def photographs(tmp_path, rng):
 
 
 def test_reads_the_pairs_of_every_sequence(hpatches):
-    images = HPatchesSet(hpatches)
+    images = open_hpatches(hpatches)
     assert [pair.sequence for pair in images.pairs] == ['i_flat'] * 5 + ['v_shift'] * 5
     last = images.pairs[-1]
     assert (last.source, last.target) == ('v_shift/1.ppm', 'v_shift/6.ppm')
@@ -41,7 +41,7 @@ def test_reads_the_pairs_of_every_sequence(hpatches):
 
 def test_images_are_rgb(hpatches):
     stored = cv2.imread(str(hpatches / 'i_flat/1.png'))
-    assert np.array_equal(HPatchesSet(hpatches).read('i_flat/1.png').image, stored[:, :, ::-1])
+    assert np.array_equal(open_hpatches(hpatches).read('i_flat/1.png').image, stored[:, :, ::-1])
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_images_are_rgb(hpatches):
 def test_a_wrong_matrix_is_named(hpatches, text, words):
     (hpatches / 'v_shift/H_1_4').write_text(text)
     with pytest.raises(DataError, match=f'H_1_4.*{words}'):
-        HPatchesSet(hpatches)
+        open_hpatches(hpatches)
 
 
 def test_what_is_missing_is_named(hpatches):
@@ -72,11 +72,11 @@ def test_what_is_missing_is_named(hpatches):
 def test_two_images_of_one_number_are_refused(hpatches):
     (hpatches / 'i_flat/2.ppm').write_bytes((hpatches / 'v_shift/2.ppm').read_bytes())
     with pytest.raises(DataError, match=r'found 2\.ppm and 2\.png for number 2'):
-        HPatchesSet(hpatches)
+        open_hpatches(hpatches)
 
 
 def test_an_image_that_cannot_be_read_is_named(hpatches):
-    images = HPatchesSet(hpatches)
+    images = open_hpatches(hpatches)
     (hpatches / 'i_flat/3.png').write_bytes(b'no picture')
     with pytest.raises(DataError, match=r'i_flat/3\.png: image file: cannot be decoded'):
         images.read('i_flat/3.png')
@@ -98,7 +98,7 @@ def test_a_folder_without_images_says_what_it_could_hold(tmp_path):
 
 @pytest.mark.parametrize('preset', ['official_code', 'wide'])
 def test_synthetic_views_agree_with_their_homography(photographs, preset):
-    images = SyntheticSet(photographs, SIZE, SyntheticConfig(preset=preset, pairs=2, seed=3))
+    images = open_synthetic(photographs, SIZE, SyntheticConfig(preset=preset, pairs=2, seed=3))
     assert [pair.sequence for pair in images.pairs] == ['one.png'] * 2 + ['one.png (2)'] * 2 + ['two.png'] * 2
     agreements = []
     for pair in images.pairs:
@@ -118,17 +118,17 @@ def test_synthetic_views_agree_with_their_homography(photographs, preset):
 
 def test_synthetic_pairs_are_the_same_each_time_and_others_for_another_seed(photographs):
     config = SyntheticConfig(pairs=1, photographs=2)
-    first, second = (SyntheticSet(photographs, SIZE, config) for _ in range(2))
+    first, second = (open_synthetic(photographs, SIZE, config) for _ in range(2))
     assert len(first.pairs) == 2 and first.name == second.name
     for one, other in zip(first.pairs, second.pairs, strict=True):
         assert np.array_equal(one.target_from_source, other.target_from_source)
         assert np.array_equal(first.read(one.target).image, second.read(other.target).image)
-    moved = SyntheticSet(photographs, SIZE, SyntheticConfig(pairs=1, photographs=2, seed=1))
+    moved = open_synthetic(photographs, SIZE, SyntheticConfig(pairs=1, photographs=2, seed=1))
     assert not np.allclose(first.pairs[0].target_from_source, moved.pairs[0].target_from_source)
 
 
 def test_the_fingerprint_follows_images_and_matrices(hpatches):
-    pairs = HPatchesSet(hpatches).pairs
+    pairs = open_hpatches(hpatches).pairs
     hashes = {name: name for pair in pairs for name in (pair.source, pair.target)}
     fingerprint = set_fingerprint(pairs, hashes)
     assert fingerprint == set_fingerprint(pairs, hashes) and len(fingerprint) == 64

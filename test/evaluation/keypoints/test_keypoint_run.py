@@ -20,7 +20,7 @@ from kp2d_ros.evaluation.keypoints.run import EvaluationDesk, chosen_pairs, eval
 from kp2d_ros.inference.models import resolve
 from kp2d_ros.metrics.keypoint_pair import KeypointPair
 from kp2d_ros.metrics.keypoint_protocol import KeypointProtocol
-from kp2d_ros.pairs.homography_sets import HPatchesSet, SyntheticConfig, SyntheticSet
+from kp2d_ros.pairs.homography_sets import SyntheticConfig, open_hpatches, open_synthetic
 
 W, H = 80, 60
 BENT = np.array([[0.95, 0.05, 3.0], [-0.04, 1.02, -2.0], [2e-4, -1e-4, 1.0]])
@@ -231,7 +231,7 @@ def run(images, protocol=SMALL, folder=None, names=('opencv-orb', 'opencv-sift')
 
 
 def test_a_set_with_known_shifts_is_nearly_perfect(hpatches):
-    for result in run(HPatchesSet(hpatches)):
+    for result in run(open_hpatches(hpatches)):
         flat, shifted = result.pairs[:5], result.pairs[5:]
         for pair in flat:
             assert pair.figures['repeatability'] == pair.figures['correct_1'] == pair.figures['accuracy_1'] == 1
@@ -243,14 +243,14 @@ def test_a_set_with_known_shifts_is_nearly_perfect(hpatches):
 
 def test_homographies_are_scaled_with_the_images(hpatches):
     halved = KeypointProtocol(width=72, height=96, top_k=60, orders=1)
-    desk = EvaluationDesk(HPatchesSet(hpatches), halved, PredictionCache(None))
+    desk = EvaluationDesk(open_hpatches(hpatches), halved, PredictionCache(None))
     (method,) = build_methods(['opencv-sift'], MethodRules(60), ModelConfig())
-    pair = desk.keypoint_pair(method, chosen_pairs(HPatchesSet(hpatches), halved)[-1])
+    pair = desk.keypoint_pair(method, chosen_pairs(open_hpatches(hpatches), halved)[-1])
     assert pair.target_from_source.tolist() == [[1, 0, -10], [0, 1, 0], [0, 0, 1]]
 
 
 def test_an_interrupted_run_goes_on_from_what_was_kept(hpatches, tmp_path):
-    images, folder = HPatchesSet(hpatches), tmp_path / 'cache'
+    images, folder = open_hpatches(hpatches), tmp_path / 'cache'
     calls = []
 
     def make(limit):
@@ -279,7 +279,7 @@ def test_an_interrupted_run_goes_on_from_what_was_kept(hpatches, tmp_path):
 def test_points_beside_the_photograph_do_not_count(tmp_path, rng):
     noise = rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)
     cv2.imwrite(str(tmp_path / 'one.png'), cv2.resize(noise, (240, 160), interpolation=cv2.INTER_CUBIC))
-    images = SyntheticSet(tmp_path, (144, 96), SyntheticConfig(pairs=12))
+    images = open_synthetic(tmp_path, (144, 96), SyntheticConfig(pairs=12))
     desk = EvaluationDesk(images, SMALL, PredictionCache(None))
     everywhere = np.stack(np.meshgrid(np.arange(144), np.arange(96)), axis=-1).reshape(-1, 2).astype(np.float32)
     count = len(everywhere)
@@ -293,7 +293,7 @@ def test_points_beside_the_photograph_do_not_count(tmp_path, rng):
 
 
 def test_sequences_are_left_out_by_name(hpatches):
-    images = HPatchesSet(hpatches)
+    images = open_hpatches(hpatches)
     left = chosen_pairs(images, KeypointProtocol(exclude=('i_flat', 'large')))
     assert {pair.sequence for pair in left} == {'v_shift'}
     with pytest.raises(DataError, match='every sequence is left out'):
