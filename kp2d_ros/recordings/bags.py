@@ -12,7 +12,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -23,14 +23,14 @@ from rosbags.rosbag2 import ReaderError as ReaderError2
 from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, TypesysError, get_typestore
 
-from kp2d_ros.core.cameras import CameraModel
-from kp2d_ros.core.errors import DataError, ShapeError
-from kp2d_ros.core.records import Frame, ImageArray
+from kp2d_ros.core.errors import DataError
+from kp2d_ros.core.records import ImageArray
 from kp2d_ros.core.trajectories import Trajectory
 from kp2d_ros.recordings.bag_limits import check_overlap, limit_unpacking
 from kp2d_ros.recordings.bag_poses import camera_trajectory, poses_of, stamp_ns_of
 from kp2d_ros.recordings.camera_yaml import Calibration, CameraInfoFields, camera_from_fields, is_rectified_topic
 from kp2d_ros.recordings.image_decoding import decode_compressed, decode_image
+from kp2d_ros.recordings.sequence import RecordedImage, Recording
 
 _log = logging.getLogger(__name__)
 
@@ -57,44 +57,17 @@ for _module, _error in (('apsw', 'Error'), ('backports.zstd', 'ZstdError'), ('co
 limit_unpacking()
 
 
-@dataclass(frozen=True, slots=True)
-class BagSequence:
-    """
-    One image topic of a bag; each iteration reads the bag anew.
-
-    A frame has the time of its header, or that of its recording where the header has none. A message that is no image
-    ends the iteration with a DataError that names it.
-    """
-
-    name: str
-    path: Path
-    image_topic: str
-    count: int
-    camera: CameraModel | None = None
-    ground_truth: Trajectory | None = None
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __iter__(self) -> Iterator[Frame]:
-        with _opened(self.path) as reader:
-            for seq, (received_ns, message) in enumerate(_messages(reader, self.image_topic)):
-                try:
-                    image = _decode(message)
-                    yield Frame(seq, stamp_ns_of(message) or received_ns, image, self.camera, message.header.frame_id)
-                except (DataError, ShapeError) as error:
-                    raise DataError(f'{self.path}: message {seq} of {self.image_topic}: {error}') from error
-
-
 def open_bag(
     path: Path,
     *,
     image_topic: str | None = None,
     camera_info_topic: str | None = None,
     ground_truth_topic: str | None = None,
-) -> BagSequence:
+) -> Recording:
     """
     Open a rosbag2 folder, a single mcap or sqlite3 file, or a ROS 1 bag.
+
+    An image has the time of its header, or that of its recording where the header has none.
 
     :param image_topic: raw or compressed images; None: the only ones in the bag.
     :param camera_info_topic: None: ``camera_info`` beside the image topic.
@@ -113,7 +86,7 @@ def open_bag(
         truth = _find_ground_truth(path, reader, ground_truth_topic, first[1].header.frame_id)
         count = sum(connection.msgcount for connection in reader.connections if connection.topic == topic)
     name = path.stem if path.is_file() else path.resolve().name
-    return BagSequence(name, path, topic, count, calibration.camera, truth)
+    return Recording(name, count, partial(_read_images, path, topic), calibration.camera, truth)
 
 
 @contextmanager
@@ -135,6 +108,17 @@ def _messages(reader: AnyReader, topic: str) -> Iterator[tuple[int, Any]]:
     if connections:  # without any, rosbags gives the messages of all topics
         for connection, received_ns, content in reader.messages(connections):
             yield received_ns, reader.deserialize(content, connection.msgtype)
+
+
+def _read_images(path: Path, topic: str) -> Iterator[RecordedImage]:
+    with _opened(path) as reader:
+        for number, (received_ns, message) in enumerate(_messages(reader, topic)):
+            place = f'{path}: message {number} of {topic}'
+            try:
+                image = _decode(message)
+            except DataError as error:
+                raise DataError(f'{place}: {error}') from error
+            yield RecordedImage(stamp_ns_of(message) or received_ns, image, place, message.header.frame_id)
 
 
 def _decode(message: Any) -> ImageArray:

@@ -21,7 +21,8 @@ from kp2d_ros.core.se3 import invert_transform
 from kp2d_ros.core.settings import load_yaml
 from kp2d_ros.core.trajectories import Trajectory
 from kp2d_ros.recordings.camera_yaml import fit_coefficients
-from kp2d_ros.recordings.image_files import ImageFileSequence
+from kp2d_ros.recordings.image_files import open_image_files
+from kp2d_ros.recordings.sequence import Recording
 from kp2d_ros.recordings.text_tables import read_euroc_poses, read_rows, stamp_of
 
 _GROUND_TRUTHS = ('state_groundtruth_estimate0', 'mocap0')
@@ -34,7 +35,7 @@ def is_euroc(path: Path) -> bool:
     return any((path / inner / 'data.csv').is_file() for inner in ('cam0', 'mav0/cam0'))
 
 
-def open_euroc(path: Path, camera: int | None = None) -> ImageFileSequence:
+def open_euroc(path: Path, camera: int | None = None) -> Recording:
     """
     A sequence in the EuRoC layout; its ground truth is that of the camera (T_BS of sensor.yaml applied).
 
@@ -51,13 +52,9 @@ def open_euroc(path: Path, camera: int | None = None) -> ImageFileSequence:
         stamps.append(stamp_of(row, words[0]))
         images.append(folder / 'data' / words[1])
     sensor = _read_sensor(folder / 'sensor.yaml')
-    return ImageFileSequence(
-        name=root.parent.name,
-        stamps_ns=tuple(stamps),
-        paths=tuple(images),
-        camera=_camera_from(folder / 'sensor.yaml', sensor) if sensor else None,
-        ground_truth=_read_ground_truth(root, _body_from(folder / 'sensor.yaml', sensor)),
-    )
+    known = _camera_from(folder / 'sensor.yaml', sensor) if sensor else None
+    ground_truth = _read_ground_truth(root, _body_from(folder / 'sensor.yaml', sensor))
+    return open_image_files(root.parent.name, images, stamps, known, ground_truth)
 
 
 def _read_sensor(path: Path) -> dict[str, Any]:

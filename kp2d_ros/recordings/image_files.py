@@ -7,56 +7,44 @@ Sequences of image files: what the folder layouts have in common, and the plaine
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from kp2d_ros.core.cameras import CameraModel
-from kp2d_ros.core.errors import DataError, ShapeError
-from kp2d_ros.core.records import Frame
+from kp2d_ros.core.errors import DataError
 from kp2d_ros.core.trajectories import Trajectory
 from kp2d_ros.recordings.camera_yaml import read_camera
 from kp2d_ros.recordings.image_decoding import read_image
+from kp2d_ros.recordings.sequence import RecordedImage, Recording
 from kp2d_ros.recordings.text_tables import read_times, read_truth_file
 
 IMAGE_SUFFIXES = frozenset({'.bmp', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp'})
 NOMINAL_RATE_HZ = 10  # of images without times
 
 
-@dataclass(frozen=True, slots=True)
-class ImageFileSequence:
+def open_image_files(
+    name: str,
+    paths: Sequence[Path],
+    stamps_ns: Sequence[int],
+    camera: CameraModel | None,
+    ground_truth: Trajectory | None,
+) -> Recording:
     """
-    Image files with their times; each iteration reads them anew.
+    Image files with their times.
 
-    A file that is missing or broken, or whose size is not the camera's, ends the iteration with a DataError that names
-    it: a gap would look like a jump of the camera.
-
-    :raises DataError: if there is no image.
+    :raises DataError: if there is no image, or not a time for each.
     """
+    if not paths or len(paths) != len(stamps_ns):
+        raise DataError(
+            f'sequence {name}: found {len(paths)} images and {len(stamps_ns)} times, '
+            'expected as many of both, and at least one'
+        )
 
-    name: str
-    stamps_ns: tuple[int, ...]
-    paths: tuple[Path, ...]
-    camera: CameraModel | None = None
-    ground_truth: Trajectory | None = None
+    def read() -> Iterator[RecordedImage]:
+        for path, stamp_ns in zip(paths, stamps_ns, strict=True):
+            yield RecordedImage(stamp_ns, read_image(path), str(path))
 
-    def __post_init__(self) -> None:
-        if not self.paths or len(self.paths) != len(self.stamps_ns):
-            raise DataError(
-                f'sequence {self.name}: found {len(self.paths)} images and {len(self.stamps_ns)} times, '
-                'expected as many of both, and at least one'
-            )
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __iter__(self) -> Iterator[Frame]:
-        for seq, (stamp_ns, path) in enumerate(zip(self.stamps_ns, self.paths, strict=True)):
-            image = read_image(path)
-            try:
-                yield Frame(seq, stamp_ns, image, self.camera)
-            except ShapeError as error:
-                raise DataError(f'{path}: {error}') from error
+    return Recording(name, len(paths), read, camera, ground_truth)
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -76,7 +64,7 @@ def is_image_folder(path: Path) -> bool:
     return bool(list_images(path / 'images') or list_images(path))
 
 
-def open_image_folder(path: Path) -> ImageFileSequence:
+def open_image_folder(path: Path) -> Recording:
     """
     The images of ``images/``, or of the folder itself, in the order of their names.
 
@@ -97,10 +85,5 @@ def open_image_folder(path: Path) -> ImageFileSequence:
     ground_truth = read_truth_file(poses, stamps, partial=True) if poses.is_file() else None
     if ground_truth is not None and not times.is_file() and len(ground_truth) == len(images):
         stamps = ground_truth.stamps_ns.tolist()
-    return ImageFileSequence(
-        name=folder.name,
-        stamps_ns=tuple(stamps),
-        paths=tuple(images),
-        camera=read_camera(camera) if camera.is_file() else None,
-        ground_truth=ground_truth,
-    )
+    known = read_camera(camera) if camera.is_file() else None
+    return open_image_files(folder.name, images, stamps, known, ground_truth)

@@ -18,7 +18,8 @@ from kp2d_ros.core.errors import DataError
 from kp2d_ros.core.se3 import transform_from
 from kp2d_ros.core.trajectories import Trajectory
 from kp2d_ros.recordings.image_decoding import read_image
-from kp2d_ros.recordings.image_files import ImageFileSequence, list_images
+from kp2d_ros.recordings.image_files import list_images, open_image_files
+from kp2d_ros.recordings.sequence import Recording
 from kp2d_ros.recordings.text_tables import numbers_of, read_poses, read_rows, read_times
 
 _CAMERAS = (0, 2, 1, 3)  # gray left, colour left, gray right, colour right: the first one that is there
@@ -31,7 +32,7 @@ def is_kitti(path: Path) -> bool:
     return _is_sequence(path) or any(_is_sequence(folder) for folder in path.glob('sequences/*'))
 
 
-def open_kitti(path: Path, camera: int | None = None) -> ImageFileSequence:
+def open_kitti(path: Path, camera: int | None = None) -> Recording:
     """
     A KITTI odometry sequence; images, times and poses belong together by the number in the image's name.
 
@@ -51,13 +52,9 @@ def open_kitti(path: Path, camera: int | None = None) -> ImageFileSequence:
     times = read_times(folder / 'times.txt')
     indices = [_index(image, len(times)) for image in images]
     height, width = read_image(images[0]).shape[:2]
-    return ImageFileSequence(
-        name=f'kitti_{folder.name}',
-        stamps_ns=tuple(times[index] for index in indices),
-        paths=tuple(images),
-        camera=CameraModel(width, height, projection[:, :3].copy(), LensModel.PLUMB_BOB, np.zeros(5)),
-        ground_truth=_read_ground_truth(folder, projection, times, indices),
-    )
+    model = CameraModel(width, height, projection[:, :3].copy(), LensModel.PLUMB_BOB, np.zeros(5))
+    ground_truth = _read_ground_truth(folder, projection, times, indices)
+    return open_image_files(f'kitti_{folder.name}', images, [times[i] for i in indices], model, ground_truth)
 
 
 def _is_sequence(path: Path) -> bool:

@@ -6,11 +6,13 @@ What every recording offers, whatever it is stored as.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 from kp2d_ros.core.cameras import CameraModel
-from kp2d_ros.core.records import Frame
+from kp2d_ros.core.errors import DataError, ShapeError
+from kp2d_ros.core.records import Frame, ImageArray
 from kp2d_ros.core.trajectories import Trajectory
 
 
@@ -50,3 +52,42 @@ class SequenceReader(Protocol):
         """
         The frames from the beginning.
         """
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RecordedImage:
+    """
+    An image (H, W) or (H, W, 3) of a recording, and where it is, for who has to find it there.
+    """
+
+    stamp_ns: int
+    image: ImageArray
+    place: str
+    frame_id: str = ''
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recording:
+    """
+    A sequence that is stored somewhere; each iteration reads it anew.
+
+    ``read`` gives its images from the beginning, and a DataError for one that it cannot read: a gap would look like a
+    jump of the camera. So does an image whose size is not the camera's. ``count`` is how many there should be, which
+    for some videos is an estimate.
+    """
+
+    name: str
+    count: int
+    read: Callable[[], Iterator[RecordedImage]]
+    camera: CameraModel | None = None
+    ground_truth: Trajectory | None = None
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[Frame]:
+        for seq, found in enumerate(self.read()):
+            try:
+                yield Frame(seq, found.stamp_ns, found.image, self.camera, found.frame_id)
+            except ShapeError as error:
+                raise DataError(f'{found.place}: {error}') from error

@@ -10,19 +10,15 @@ import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from kp2d_ros.core.errors import ConfigError, DataError
 from kp2d_ros.recordings.camera_yaml import read_camera
 from kp2d_ros.recordings.euroc import is_euroc, open_euroc
-from kp2d_ros.recordings.image_files import ImageFileSequence, is_image_folder, open_image_folder
+from kp2d_ros.recordings.image_files import is_image_folder, open_image_folder
 from kp2d_ros.recordings.kitti import is_kitti, open_kitti
-from kp2d_ros.recordings.sequence import SequenceReader
+from kp2d_ros.recordings.sequence import Recording
 from kp2d_ros.recordings.tum import is_tum, open_tum
-from kp2d_ros.recordings.video_file import VIDEO_SUFFIXES, VideoSequence, is_video, open_video
-
-if TYPE_CHECKING:
-    from kp2d_ros.recordings.bags import BagSequence
+from kp2d_ros.recordings.video_file import VIDEO_SUFFIXES, is_video, open_video
 
 BAG_SUFFIXES = frozenset({'.bag', '.db3', '.mcap'})
 
@@ -39,7 +35,7 @@ def find_bag(path: Path) -> Path | None:
     return inside[0] if len(inside) == 1 else None
 
 
-def _open_bag(path: Path, **topics: str | int) -> BagSequence:
+def _open_bag(path: Path, **topics: str | int) -> Recording:
     try:
         from kp2d_ros.recordings.bags import open_bag
     except (ImportError, AttributeError) as error:  # absent, or of a version whose reading has no known limits
@@ -56,7 +52,7 @@ class _Kind:
 
     name: str
     fits: Callable[[Path], bool]
-    open: Callable[..., BagSequence | ImageFileSequence | VideoSequence]
+    open: Callable[..., Recording]
     options: tuple[str, ...] = ()
 
 
@@ -77,7 +73,7 @@ _KINDS = (
 
 def open_sequences(
     paths: Sequence[Path], *, calibration: Path | None = None, **options: str | int | None
-) -> list[SequenceReader]:
+) -> list[Recording]:
     """
     Open recordings with options in common: each takes those that its kind has.
 
@@ -98,14 +94,14 @@ def open_sequences(
                 f'but {kinds[0].name.partition(" (")[0]}'
             )
     camera = None if calibration is None else read_camera(calibration)
-    sequences: list[SequenceReader] = []
+    sequences: list[Recording] = []
     for path, kind in zip(paths, kinds, strict=True):
         sequence = kind.open(path, **{name: value for name, value in given.items() if name in kind.options})
         sequences.append(sequence if camera is None else replace(sequence, camera=camera))
     return sequences
 
 
-def open_sequence(path: Path, *, calibration: Path | None = None, **options: str | int | None) -> SequenceReader:
+def open_sequence(path: Path, *, calibration: Path | None = None, **options: str | int | None) -> Recording:
     """
     Open a recording: a bag of ROS 2 (mcap, sqlite3) or ROS 1, a folder of KITTI, EuRoC, TUM or images, or a video.
 
@@ -149,7 +145,7 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument('--calibration', type=Path, metavar='YAML', help='camera YAML in place of the recorded one')
 
 
-def open_sources(paths: Sequence[Path], args: argparse.Namespace) -> list[SequenceReader]:
+def open_sources(paths: Sequence[Path], args: argparse.Namespace) -> list[Recording]:
     """
     The recordings at some paths, read as the options of :func:`add_reading_options` say.
 

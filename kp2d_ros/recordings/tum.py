@@ -15,7 +15,8 @@ import numpy as np
 from kp2d_ros.core.cameras import CameraModel, LensModel
 from kp2d_ros.core.trajectories import nanoseconds_from_text, read_tum
 from kp2d_ros.recordings.camera_yaml import read_camera
-from kp2d_ros.recordings.image_files import ImageFileSequence
+from kp2d_ros.recordings.image_files import open_image_files
+from kp2d_ros.recordings.sequence import Recording
 from kp2d_ros.recordings.text_tables import read_rows
 
 # Colour cameras of the benchmark's three set-ups, 640x480: fx fy cx cy, k1 k2 p1 p2 k3.
@@ -33,7 +34,7 @@ def is_tum(path: Path) -> bool:
     return (path / 'rgb.txt').is_file()
 
 
-def open_tum(path: Path) -> ImageFileSequence:
+def open_tum(path: Path) -> Recording:
     """
     A sequence in the TUM RGB-D layout; the ground truth keeps its own times, denser than the images.
 
@@ -51,13 +52,8 @@ def open_tum(path: Path) -> ImageFileSequence:
         except (ValueError, IndexError) as error:
             raise row.error('time in seconds, file name') from error
     truth = folder / 'groundtruth.txt'
-    return ImageFileSequence(
-        name=folder.name,
-        stamps_ns=tuple(stamps),
-        paths=tuple(images),
-        camera=_find_camera(folder),
-        ground_truth=read_tum(truth) if truth.is_file() else None,
-    )
+    ground_truth = read_tum(truth) if truth.is_file() else None
+    return open_image_files(folder.name, images, stamps, _find_camera(folder), ground_truth)
 
 
 def _find_camera(folder: Path) -> CameraModel | None:
