@@ -1,13 +1,13 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-The frontend on a live camera: ``ros2 launch kp2d_ros frontend.launch.py image:=/camera/image_raw``.
+The frontend on a live camera: ``ros2 launch kp2d_ros frontend.launch.py image:=/camera/image_raw rviz:=true``.
 """
 
-import os
-
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
+from launch.conditions import IfCondition
+from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
@@ -18,31 +18,48 @@ _ARGUMENTS = {
     'camera_info': ('', 'topic of their calibration; default: camera_info beside the images'),
     'namespace': ('', 'namespace of the node and its topics'),
     'params_file': (PathJoinSubstitution([_SHARE, 'config', 'frontend.yaml']), 'file of parameters'),
-    'mode': ('', 'live: the newest image wins; replay: every image is processed; default: by params_file'),
-    'use_sim_time': ('', 'true: take the time from /clock; default: by params_file'),
-    'autostart': ('', 'false: leave it to a lifecycle manager; default: by params_file'),
     'log_level': ('info', 'debug, info, warn, error or fatal'),
+    'respawn': ('true', 'start the node again, two seconds after it ended'),
+    'rviz': ('false', 'true: RViz beside it; odometry is "unit" then, unless it is given'),
 }
-# Fast DDS was Fast RTPS before Kilted; a node that finds both variables reads the file twice, and complains.
-_FORMER_NAME = os.environ.get('ROS_DISTRO') in ('humble', 'iron', 'jazzy')
-_PROFILE_VARIABLE = f'{"FASTRTPS" if _FORMER_NAME else "FASTDDS"}_DEFAULT_PROFILES_FILE'
+_PARAMETERS = {  # empty: by params_file
+    'extractor': 'kp2d, sift or orb: the parameter extractor.name',
+    'model': 'a network that ships, or the path of one: the parameter extractor.model',
+    'odometry': 'never; metric: only in metres; unit: also in the unknown unit of one camera',
+    'publish_tf': 'true: odometry as a transform as well',
+    'base_frame': 'frame of the robot',
+    'odom_frame': 'frame that odometry and path are in',
+    'mode': 'live: the newest image wins; replay: every image is processed',
+    'use_sim_time': 'true: take the time from /clock',
+    'autostart': 'false: leave it to a lifecycle manager',
+}
+_LONG_NAMES = {'extractor': 'extractor.name', 'model': 'extractor.model'}
+_TRUTHS = ('publish_tf', 'use_sim_time', 'autostart')
 
 
 def generate_launch_description() -> LaunchDescription:
     """
-    One node, with the profile of Fast DDS that large messages need.
+    One node, with the profile of Fast DDS that large messages need, and RViz if it is wanted.
     """
-    arguments = [
-        DeclareLaunchArgument(name, default_value=default, description=description)
-        for name, (default, description) in _ARGUMENTS.items()
-    ]
-    return LaunchDescription([*arguments, *_fast_dds_profile(), OpaqueFunction(function=_make_node)])
+    arguments = {**_ARGUMENTS, **{name: ('', f'{text}; default: by params_file') for name, text in _PARAMETERS.items()}}
+    declared = [DeclareLaunchArgument(n, default_value=v, description=text) for n, (v, text) in arguments.items()]
+    fast_dds, rviz = (
+        IncludeLaunchDescription(
+            PythonLaunchDescriptionSource(PathJoinSubstitution([_SHARE, 'launch', f'{name}.launch.py'])),
+            condition=condition,
+        )
+        for name, condition in (('fast_dds', None), ('rviz', IfCondition(LaunchConfiguration('rviz'))))
+    )
+    return LaunchDescription([*declared, fast_dds, OpaqueFunction(function=_make_node), rviz])
 
 
 def _make_node(context: LaunchContext) -> list[Node]:
-    value = {name: LaunchConfiguration(name).perform(context) for name in _ARGUMENTS}
-    given = {name: value[name] for name in ('mode', 'use_sim_time', 'autostart') if value[name]}
-    parameters = {name: text if name == 'mode' else text.lower() == 'true' for name, text in given.items()}
+    value = {name: LaunchConfiguration(name).perform(context) for name in (*_ARGUMENTS, *_PARAMETERS)}
+    value['odometry'] = value['odometry'] or ('unit' if IfCondition(value['rviz']).evaluate(context) else '')
+    given = {name: value[name] for name in _PARAMETERS if value[name]}
+    parameters = {
+        _LONG_NAMES.get(n, n): IfCondition(v).evaluate(context) if n in _TRUTHS else v for n, v in given.items()
+    }
     beside = '/'.join([*value['image'].split('/')[:-1], 'camera_info'])
     node = Node(
         package='kp2d_ros',
@@ -52,20 +69,8 @@ def _make_node(context: LaunchContext) -> list[Node]:
         parameters=[value['params_file'], parameters],
         remappings=[('image', value['image']), ('camera_info', value['camera_info'] or beside)],
         arguments=['--ros-args', '--log-level', value['log_level']],
+        respawn=IfCondition(value['respawn']).evaluate(context),
+        respawn_delay=2.0,
         output='screen',
     )
     return [node]
-
-
-def _fast_dds_profile() -> list[SetEnvironmentVariable]:
-    """
-    The shipped profile, unless another middleware runs or the user has a profile.
-    """
-    is_fast_dds = 'fastrtps' in os.environ.get('RMW_IMPLEMENTATION', 'rmw_fastrtps_cpp')
-    if not is_fast_dds or _PROFILE_VARIABLE in os.environ:
-        return []
-    stays_here = os.environ.get('ROS_LOCALHOST_ONLY') == '1' or (
-        os.environ.get('ROS_AUTOMATIC_DISCOVERY_RANGE') == 'LOCALHOST'
-    )
-    path = PathJoinSubstitution([_SHARE, 'config', 'fastdds_localhost.xml' if stays_here else 'fastdds.xml'])
-    return [SetEnvironmentVariable(_PROFILE_VARIABLE, path)]

@@ -4,11 +4,13 @@
 A bag and the frontend on it: ``ros2 launch kp2d_ros replay.launch.py bag:=PATH image:=/camera/image_raw``.
 """
 
-from launch import LaunchDescription
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+from launch import LaunchContext, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     ExecuteProcess,
     IncludeLaunchDescription,
+    OpaqueFunction,
     RegisterEventHandler,
     Shutdown,
 )
@@ -53,4 +55,17 @@ def generate_launch_description() -> LaunchDescription:
         OnProcessExit(target_action=player, on_exit=[Shutdown(reason='the bag has ended')]),
         condition=IfCondition(LaunchConfiguration('exit_at_end')),
     )
-    return LaunchDescription([*arguments, frontend, player, at_the_end])
+    return LaunchDescription([*arguments, OpaqueFunction(function=_require_rosbag2), frontend, player, at_the_end])
+
+
+def _require_rosbag2(_: LaunchContext) -> None:
+    """
+    :raises RuntimeError: which ends the launch with this one line.
+    """
+    try:
+        get_package_prefix('ros2bag')
+    except PackageNotFoundError as error:
+        raise RuntimeError(
+            'rosbag2 is not installed, nothing can play the bag: sudo apt install ros-$ROS_DISTRO-rosbag2; '
+            'or without it: ros2 run kp2d_ros replay BAG --publish'
+        ) from error
