@@ -30,12 +30,10 @@ from kp2d_ros.networks.config import NetworkConfig
 from kp2d_ros.networks.network import KeypointMaps
 from kp2d_ros.pairs.homography import HOMOGRAPHY_NORMALS, HOMOGRAPHY_UNIFORMS, HomographyConfig, sample_homographies
 from kp2d_ros.pairs.pair_maker import PairBatch
-from kp2d_ros.training.config import DescriptorLossConfig
+from kp2d_ros.training.config import DescriptorLossConfig, TrainConfig, load_train_config
 from kp2d_ros.training.losses.descriptor import descriptor_loss
 from kp2d_ros.training.objective import Losses, Objective
-from kp2d_ros.training.run_config import TrainConfig, load_train_config
-from kp2d_ros.training.run_state import RunState
-from kp2d_ros.training.session import build_state
+from kp2d_ros.training.run_state import RunState, build_state
 
 _PRECISIONS = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 

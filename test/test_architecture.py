@@ -30,7 +30,7 @@ LEVELS = {
     'pairs': 2,
     'inference': 2,
     'drawing': 3,
-    'training': 3,
+    'training': 4,
     'evaluation': 4,
     'ros': 5,
     'cli': 5,

@@ -10,58 +10,23 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from types import FrameType
+
+from tqdm import tqdm
 
 from kp2d_ros.cli.command import INTERRUPTED, list_settings, run_command
-from kp2d_ros.cli.train_reporter import TrainReporter
 from kp2d_ros.core.errors import BackendError, ConfigError
 from kp2d_ros.core.settings import build, merge, parse_overrides
 from kp2d_ros.drawing.training_curves import draw_curves
-from kp2d_ros.training.distributed import Process, training_process
-from kp2d_ros.training.freed_memory import keep_freed_memory
-from kp2d_ros.training.loop import Desk, Hooks, train
-from kp2d_ros.training.run_config import PRESETS, TrainConfig, load_train_config
-from kp2d_ros.training.run_folder import (
-    STATE_FILE,
-    changed_settings,
-    continue_record,
-    make_record,
-    recorded_paths,
-    refuse_used_folder,
-    reopen_folder,
-    write_folder,
-)
-from kp2d_ros.training.run_log import RunLog, read_metrics
-from kp2d_ros.training.run_state import RunState
-from kp2d_ros.training.session import (
-    TrainingData,
-    build_state,
-    limit_threads,
-    open_data,
-    save_networks,
-    training_batches,
-    validation_batches,
-)
+from kp2d_ros.training.config import PRESETS, TrainConfig, load_train_config
+from kp2d_ros.training.run_folder import METRICS_FILE, Record, read_metrics, reopen_folder
+from kp2d_ros.training.session import Display, RunRequest, run_training
 
 SUMMARY = 'train a keypoint network on photographs or bags'
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """
-    What was asked for: a new run in a folder, or one that goes on. ``data`` empty: that of the record.
-    """
-
-    config: TrainConfig
-    data: tuple[Path, ...]
-    out: Path
-    resume: bool
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,111 +52,72 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """
-    Train until the last step or Ctrl-C; everything that is wrong is refused before anything starts.
+    Train until the last step or Ctrl-C, and say where the run is.
     """
+    request = _read_request(args)
+    bar = TrainingBar(request.config.training.steps)
+    try:
+        end = run_training(request, Display(bar.begin, bar.show))
+    finally:
+        bar.close()
+    if end.is_first:
+        with suppress(BackendError):  # without matplotlib there is no picture of the course of the run
+            draw_curves(read_metrics(request.out / METRICS_FILE), request.out / 'curves.png', request.out.name)
+        word = 'finished' if end.finished else 'stopped; go on with: kp2d train --resume'
+        print(f'{word} {request.out} at step {end.step}')
+    return 0 if end.finished else INTERRUPTED
+
+
+def _read_request(args: argparse.Namespace) -> RunRequest:
     presets = [word for word in args.words if '=' not in word]
     overrides = parse_overrides([word for word in args.words if '=' in word])
     if args.resume is not None:
         if presets or args.out is not None:
             raise ConfigError('--resume: found a preset or --out as well, expected the folder of the run alone')
         config = build(TrainConfig, merge(dataclasses.asdict(reopen_folder(args.resume).config), overrides))
-        return _train(_Request(config, tuple(args.data), args.resume, resume=True))
+        return RunRequest(config, tuple(args.data), args.resume, resume=True)
     if len(presets) != 1 or args.out is None or not args.data:
         raise ConfigError('train: expected one PRESET, at least one --data PATH and --out DIR (or --resume DIR)')
-    return _train(_Request(load_train_config(presets[0], overrides), tuple(args.data), args.out, resume=False))
+    return RunRequest(load_train_config(presets[0], overrides), tuple(args.data), args.out, resume=False)
 
 
-def _train(request: _Request) -> int:
-    config, out = request.config, request.out
-    with training_process(config.training.device) as process, ExitStack() as stack:
-        limit_threads(process)
-        if process.device.type == 'cpu':
-            keep_freed_memory()
-        state, data = _prepare(request, process)
-        stop = stack.enter_context(_stop_on_interrupt())
-        desk = None
-        if process.is_first:
-            desk, reporter = _open_desk(request, process, state, data)
-            stack.callback(reporter.close)
-        hooks = Hooks(lambda first: training_batches(data, config, process, first), stop, desk)
-        finished = train(state, config.training, config.optimiser, process, out, hooks)
-    if process.is_first:
-        _draw_curves(out)
-        end = 'finished' if finished else 'stopped; go on with: kp2d train --resume'
-        print(f'{end} {out} at step {state.step}')
-    return 0 if finished else INTERRUPTED
-
-
-def _draw_curves(out: Path) -> None:
+class TrainingBar:
     """
-    The course of the run as ``curves.png``, where matplotlib is installed.
+    The progress of a run on the terminal.
     """
-    with suppress(BackendError):
-        draw_curves(read_metrics(out / 'metrics.csv'), out / 'curves.png', out.name)
 
+    def __init__(self, steps: int) -> None:
+        self._steps = steps
+        self._bar = tqdm(disable=True)
 
-def _prepare(request: _Request, process: Process) -> tuple[RunState, TrainingData]:
-    """
-    Build and open everything, and only then touch the folder of the run.
-    """
-    config, out = request.config, request.out
-    if request.resume:
-        before = reopen_folder(out)
-        changed = changed_settings(before.config, config)
-        paths = request.data or recorded_paths(before.record)
-    else:
-        paths = request.data
-        if process.is_first:
-            refuse_used_folder(out)
-    going_on = request.resume and (out / STATE_FILE).is_file()
-    # What a run that goes on began with need not be there any more.
-    first = dataclasses.replace(config, initial='', pretrained='') if going_on else config
-    state = build_state(first, process.device)
-    if going_on:
-        state.load(out / STATE_FILE)
-    data = open_data(paths, config, process)
-    record = make_record(paths, data.training, data.validation)
-    if request.resume:
-        record = continue_record(before.record, record, state.step, changed, new_data=bool(request.data))
-    if process.is_first:
-        write_folder(out, config, record)
+    def begin(self, record: Record, step: int) -> None:
+        """
+        Say what is trained on, and begin the bar.
+        """
         print(f'{record["photographs"]} photographs, {record["held_out"]} held out; {record["skipped"]}')
-    return state, data
+        self._bar = tqdm(total=self._steps, initial=step, unit='step', mininterval=1.0)
 
+    def show(self, step: int, figures: Mapping[str, float]) -> None:
+        """
+        Move on to a step, with its most telling figures.
+        """
+        if 'total' in figures:
+            recall = f', recall {figures["recall"]:.2f}' if 'recall' in figures else ''
+            self._bar.set_postfix_str(f'loss {figures["total"]:.3f}{recall}, {figures["pairs_per_second"]:.1f} pairs/s')
+        if 'val_matching_score' in figures:
+            self._bar.write(
+                f'step {step}: repeatability {figures["val_repeatability"]:.3f}, '
+                f'localisation {figures["val_localisation_px"]:.2f} px, '
+                f'matching score {figures["val_matching_score"]:.3f}, recall {figures["val_recall"]:.3f}',
+                file=sys.stderr,
+            )
+        self._bar.update(step - self._bar.n)
 
-def _open_desk(request: _Request, process: Process, state: RunState, data: TrainingData) -> tuple[Desk, TrainReporter]:
-    config, out = request.config, request.out
-    pairs = validation_batches(data, config, process.device)
-    reporter = TrainReporter(RunLog(out, state.step), pairs, config.training.steps, state.step)
-    facts = {'data_fingerprint': data.training.fingerprint, 'photographs': len(data.training)}
-
-    def save(is_best: bool) -> None:
-        save_networks(out, state, config, 'best' if is_best else 'last', facts)
-        if not is_best:
-            state.save(out / STATE_FILE)
-
-    return Desk(reporter.validate, reporter.log, save), reporter
-
-
-@contextmanager
-def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
-    """
-    Ctrl-C asks the loop to stop after the step that it is at; a second one stops at once.
-    """
-    asked = False
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
-            raise KeyboardInterrupt
-        asked = True
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    def close(self) -> None:
+        """
+        End the bar.
+        """
+        self._bar.close()
 
 
 main = partial(run_command, 'kp2d train', SUMMARY, add_arguments, run)

@@ -12,7 +12,7 @@ import dataclasses
 import difflib
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -114,6 +114,29 @@ def validate(settings: Any, path: str = '') -> None:
             value = _check_type(path + name, getattr(settings, name), _resolved_type(type(settings), name))
             object.__setattr__(settings, name, value)
             _check_range(path + name, value, info)
+
+
+class Settings:
+    """
+    Base of a dataclass of settings that are checked when it is made, and need no more than that.
+    """
+
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        validate(self)
+
+
+def unknown_name(key: str, name: object, known: Iterable[str], more: str = '') -> ConfigError:
+    """
+    The error of a name that is none of the known ones, with the nearest of them.
+
+    :param more: what else would do, for instance " or a .yaml file".
+    """
+    names = list(known)
+    near = difflib.get_close_matches(str(name), names, n=1)
+    hint = f'did you mean {near[0]}?' if near else f'expected one of {", ".join(names)}{more}'
+    return ConfigError(f'{key}: found {name!r}, {hint}')
 
 
 def build(cls: type[T], values: Mapping[str, Any], path: str = '') -> T:

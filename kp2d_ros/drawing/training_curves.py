@@ -27,7 +27,7 @@ def draw_curves(rows: Sequence[Mapping[str, str]], path: Path, title: str = '') 
     """
     Write the columns of a ``metrics.csv`` over the steps as PNG; columns without a number are left out.
 
-    :param rows: the rows as text, as :func:`kp2d_ros.training.run_log.read_metrics` gives them.
+    :param rows: the rows as text, as :func:`kp2d_ros.training.run_folder.read_metrics` gives them.
     :raises BackendError: if matplotlib is not installed.
     :raises DataError: if the file cannot be written.
     """

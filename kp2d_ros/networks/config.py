@@ -7,13 +7,12 @@ What a keypoint network looks like, and the networks that have a name.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from kp2d_ros.core.errors import ConfigError
-from kp2d_ros.core.settings import setting, validate
+from kp2d_ros.core.settings import setting, unknown_name, validate
 
 KEYPOINTNET = 'keypointnet'
 RESNET18 = 'resnet18'
@@ -124,6 +123,4 @@ def network_config(name: str) -> NetworkConfig:
     """
     if name in PRESETS:
         return PRESETS[name]
-    near = difflib.get_close_matches(name, PRESETS, n=1)
-    hint = f'did you mean {near[0]!r}?' if near else f'expected one of {", ".join(PRESETS)}'
-    raise ConfigError(f'network: found {name!r}, {hint}')
+    raise unknown_name('network', name, PRESETS)

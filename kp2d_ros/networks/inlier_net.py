@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kp2d_ros.core.errors import BackendError, ConfigError, DataError, ShapeError
-from kp2d_ros.core.settings import build, setting, validate
+from kp2d_ros.core.settings import Settings, build, setting
 from kp2d_ros.networks.tensor_file import TensorFile, read_tensor_file, write_tensor_file
 
 OUTPUTS = ('sign', 'negative_sign', 'logit', 'log_weight')
@@ -25,7 +25,7 @@ _EPS = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
-class InlierConfig:
+class InlierConfig(Settings):
     """
     The form of an IO-Net; the defaults are KP2D's.
 
@@ -38,9 +38,6 @@ class InlierConfig:
     blocks: int = setting(4, 'Residual blocks', minimum=1, maximum=64)
     input_norm: bool = setting(True, 'Batch norm after the first layer')
     log_weights: bool = setting(False, 'Logarithms of weights that sum to 1 over the pairs, instead of plain numbers')
-
-    def __post_init__(self) -> None:
-        validate(self)
 
 
 def context_norm(values: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ import numpy as np
 
 from kp2d_ros.core.errors import ConfigError
 from kp2d_ros.core.records import Float64Array
-from kp2d_ros.core.settings import setting, validate
+from kp2d_ros.core.settings import Settings, setting, validate
 
 # How many random numbers a sample takes, whatever the settings are: switching an option moves no other draw.
 AFFINE_UNIFORMS = 6
@@ -73,7 +73,7 @@ class HomographyConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class AffineConfig:
+class AffineConfig(Settings):
     """
     Flips and the affine map from the photograph to view T; the defaults are those of the public code.
 
@@ -85,9 +85,6 @@ class AffineConfig:
     max_angle_deg: float = setting(15.0, 'largest rotation, both ways (paper: 0)', minimum=0, maximum=180)
     translation: float = setting(0.1, 'largest translation, as part of the image (paper: 0)', minimum=0, maximum=1)
     scale_amplitude: float = setting(0.1, 'scale from 1 minus to 1 plus this (paper: 0)', minimum=0, maximum=0.9)
-
-    def __post_init__(self) -> None:
-        validate(self)
 
 
 def sample_homographies(

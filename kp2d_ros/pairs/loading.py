@@ -15,7 +15,7 @@ import numpy as np
 
 from kp2d_ros.core.errors import ConfigError, DataError
 from kp2d_ros.core.records import Float64Array
-from kp2d_ros.core.settings import setting, validate
+from kp2d_ros.core.settings import Settings, setting
 from kp2d_ros.pairs.pair_maker import PairBatch, PairMaker
 from kp2d_ros.pairs.photos import IndexArray, Photos
 
@@ -23,7 +23,7 @@ _ORDER_STREAM = 2**64 - 1  # a counter that no pair begins at: the order is inde
 
 
 @dataclass(frozen=True, slots=True)
-class LoaderConfig:
+class LoaderConfig(Settings):
     """
     How pairs become batches.
     """
@@ -32,9 +32,6 @@ class LoaderConfig:
     workers: int = setting(1, 'threads that make batches ahead; 0: none, made when asked for', minimum=0, maximum=256)
     prefetch: int = setting(2, 'batches made ahead by each worker', minimum=1, maximum=64)
     drop_last: bool = setting(True, 'leave out a last batch with fewer pairs (public code: false)')
-
-    def __post_init__(self) -> None:
-        validate(self)
 
 
 @dataclass(frozen=True, slots=True)

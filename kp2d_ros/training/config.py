@@ -1,21 +1,31 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-Settings of the losses; the defaults are those of the public KP2D code, ``PAPER_LOSSES`` are the paper's.
+Everything that a training run can be told, and the presets that ship with the package.
+
+The defaults are those of the public KP2D code; ``PAPER_LOSSES`` are the paper's.
 """
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from kp2d_ros.core.settings import section, setting, validate
+from kp2d_ros.core.errors import ConfigError, DataError
+from kp2d_ros.core.resources import find_shipped_file
+from kp2d_ros.core.settings import Settings, build, load_yaml, merge, section, setting, unknown_name, validate
+from kp2d_ros.networks.config import NetworkConfig, network_config
+from kp2d_ros.pairs.loading import LoaderConfig
+from kp2d_ros.pairs.pair_maker import PAIR_PRESETS, PairConfig
 
 _REDUCTIONS = ('mean', 'sum')
 
 
 @dataclass(frozen=True, slots=True)
-class LocationLossConfig:
+class LocationLossConfig(Settings):
     """
     Location loss, eq. 3.
     """
@@ -26,12 +36,9 @@ class LocationLossConfig:
         'mean', 'mean over the matched pairs (public code) or sum over those of an image (paper)', choices=_REDUCTIONS
     )
 
-    def __post_init__(self) -> None:
-        validate(self)
-
 
 @dataclass(frozen=True, slots=True)
-class ScoreLossConfig:
+class ScoreLossConfig(Settings):
     """
     Score losses, eq. 6.
     """
@@ -51,12 +58,9 @@ class ScoreLossConfig:
     )
     reduction: str = setting('mean', 'mean (public code) or sum over an image (paper)', choices=_REDUCTIONS)
 
-    def __post_init__(self) -> None:
-        validate(self)
-
 
 @dataclass(frozen=True, slots=True)
-class DescriptorLossConfig:
+class DescriptorLossConfig(Settings):
     """
     Descriptor losses: KP2D's triplet (eq. 5) and the ones it is compared with.
     """
@@ -90,12 +94,9 @@ class DescriptorLossConfig:
         0.0, 'weight of the decorrelation of descriptor elements (UnsuperPoint: 0.03)', minimum=0
     )
 
-    def __post_init__(self) -> None:
-        validate(self)
-
 
 @dataclass(frozen=True, slots=True)
-class InlierLossConfig:
+class InlierLossConfig(Settings):
     """
     IO-Net's loss, eq. 8, and the variants of related work.
     """
@@ -121,12 +122,9 @@ class InlierLossConfig:
     )
     minimum_inliers: int = setting(10, 'the loss is 0 unless the batch has more inliers than this', minimum=0)
 
-    def __post_init__(self) -> None:
-        validate(self)
-
 
 @dataclass(frozen=True, slots=True)
-class LossConfig:
+class LossConfig(Settings):
     """
     The total loss: the weighted sum of its parts.
     """
@@ -139,9 +137,6 @@ class LossConfig:
         False, 'leave out cells that show black fill instead of the photograph (public code: they take part)'
     )
     uniform_weight: float = setting(0.0, 'weight of uniform positions within the cells (UnsuperPoint: 100)', minimum=0)
-
-    def __post_init__(self) -> None:
-        validate(self)
 
 
 # What the paper says where the public code does something else; everything else is the default.
@@ -161,13 +156,7 @@ PAPER_LOSSES: dict[str, Any] = {
 # UnsuperPoint (arXiv 1907.04011), sections 3.2 and 4: its own weights.
 UNSUPERPOINT_LOSSES: dict[str, Any] = {
     'location': {'weight': 1.0, 'reduction': 'sum'},
-    'score': {
-        'usp_factor': 0.5,
-        'consistency_weight': 2.0,
-        'consistency_partner': 'nearest',
-        'consistency_domain': 'matched',
-        'reduction': 'sum',
-    },
+    'score': {**PAPER_LOSSES['score'], 'consistency_weight': 2.0},
     'descriptor': {'type': 'hinge', 'weight': 0.001, 'decorrelation_weight': 0.03},
     'inlier': {'weight': 0.0},
     'uniform_weight': 100.0,
@@ -175,7 +164,7 @@ UNSUPERPOINT_LOSSES: dict[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
-class OptimiserConfig:
+class OptimiserConfig(Settings):
     """
     How the weights move; the defaults are the public recipe's.
     """
@@ -193,12 +182,9 @@ class OptimiserConfig:
     accumulate: int = setting(1, 'batches per step of the optimiser', minimum=1)
     ema_decay: float = setting(0.0, 'decay per step of the averaged weights; 0: no average', minimum=0, maximum=0.99999)
 
-    def __post_init__(self) -> None:
-        validate(self)
-
 
 @dataclass(frozen=True, slots=True)
-class LoopConfig:
+class LoopConfig(Settings):
     """
     The run: how long, on what, and what is left behind how often.
     """
@@ -215,5 +201,72 @@ class LoopConfig:
     save_every: int = setting(500, 'steps between saves of everything that resume needs', minimum=1)
     log_every: int = setting(10, 'steps between lines of metrics.csv', minimum=1)
 
+
+# The files of config/training/.
+PRESETS = (
+    'compact-n', 'compact-s', 'compact-m', 'v0', 'v1', 'v2', 'v3', 'v4', 'v4-paper', 'resnet18', 'unsuperpoint',
+)  # fmt: skip
+_LOSS_PRESETS: Mapping[str, Mapping[str, Any]] = {
+    'official_code': {},
+    'paper': PAPER_LOSSES,
+    'unsuperpoint': UNSUPERPOINT_LOSSES,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """
+    Everything that a training run can be told.
+    """
+
+    name: str = setting('kp2d', 'name of the trained network, the first part of its model id')
+    network: NetworkConfig = section(NetworkConfig)
+    initial: str = setting(
+        '', 'checkpoint to start from, of this network or of a narrower one of its form; empty: random weights'
+    )
+    pretrained: str = setting('', 'torchvision file of ImageNet weights for the encoder of a resnet18; empty: random')
+    pairs: PairConfig = section(PairConfig)
+    loader: LoaderConfig = section(LoaderConfig)
+    loss: LossConfig = section(LossConfig)
+    optimiser: OptimiserConfig = section(OptimiserConfig)
+    training: LoopConfig = section(LoopConfig)
+
     def __post_init__(self) -> None:
         validate(self)
+        if self.loss.inlier.weight == 0 and self.loss.descriptor.type == 'none':
+            raise ConfigError(
+                'loss: found neither a descriptor nor an inlier loss, expected one that trains descriptors'
+            )
+        if self.initial and self.pretrained:
+            raise ConfigError('pretrained: found it beside initial, expected one of them')
+
+
+def load_train_config(preset: str, overrides: Mapping[str, Any]) -> TrainConfig:
+    """
+    The settings of a shipped preset or of a YAML file, with overrides laid over them.
+
+    A file may name what it builds on: ``network_preset`` (v0, v4, compact-s, ...), ``pairs_preset`` (official_code,
+    paper, wide) and ``loss_preset`` (official_code, paper, unsuperpoint); its own keys lie over those.
+
+    :raises ConfigError: if the preset or a key is unknown, or a value does not fit.
+    """
+    values = merge(load_yaml(_preset_path(preset)), overrides)
+    network = dataclasses.asdict(network_config(str(values.pop('network_preset', 'v4'))))
+    pairs = _pick(PAIR_PRESETS, values.pop('pairs_preset', 'official_code'), 'pairs_preset')
+    loss = _pick(_LOSS_PRESETS, values.pop('loss_preset', 'official_code'), 'loss_preset')
+    return build(TrainConfig, merge({'network': network, 'pairs': pairs, 'loss': loss}, values))
+
+
+def _preset_path(preset: str) -> Path:
+    if preset.endswith(('.yaml', '.yml')):
+        return Path(preset)
+    try:
+        return find_shipped_file(f'config/training/{preset}.yaml')
+    except DataError as error:
+        raise unknown_name('preset', preset, PRESETS, ' or a .yaml file') from error
+
+
+def _pick(presets: Mapping[str, Mapping[str, Any]], name: Any, key: str) -> Mapping[str, Any]:
+    if name not in presets:
+        raise unknown_name(key, name, presets)
+    return presets[name]

@@ -20,10 +20,9 @@ from kp2d_ros.networks.network import KeypointNetwork
 from kp2d_ros.networks.tensor_file import TensorFile, write_tensor_file
 from kp2d_ros.pairs.pair_maker import PairBatch
 from kp2d_ros.training.config import LoopConfig, OptimiserConfig
-from kp2d_ros.training.distributed import Process, any_process
 from kp2d_ros.training.objective import Losses
+from kp2d_ros.training.process import Process, any_process
 from kp2d_ros.training.run_state import RunState
-from kp2d_ros.training.schedule import learning_rate
 
 _PRECISIONS = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 
@@ -120,6 +119,24 @@ def train(  # noqa: C901, PLR0915 - the loop reads from top to bottom
         if stopped and not done:
             return False
     return True
+
+
+def learning_rate(step: int, steps: int, config: OptimiserConfig) -> float:
+    """
+    Learning rate of one step, counted from 0, of a run of ``steps``; at most a tenth of them is warm-up.
+
+    A function of the step alone, so that a resumed run cannot disagree with itself.
+    """
+    warmup_steps = min(config.warmup_steps, steps // 10)
+    if step < warmup_steps:
+        return config.learning_rate * (step + 1) / warmup_steps
+    if config.decay == 'halve':
+        return config.learning_rate * (0.5 if step >= 0.8 * steps else 1.0)
+    if config.decay == 'cosine':
+        progress = (step - warmup_steps) / max(steps - warmup_steps, 1)
+        share = 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
+        return config.learning_rate * (config.final_ratio + (1.0 - config.final_ratio) * share)
+    return config.learning_rate
 
 
 def _parallel(objective: nn.Module, process: Process, loop: LoopConfig) -> nn.Module:

@@ -19,10 +19,12 @@ from kp2d_ros.training.config import LossConfig
 from kp2d_ros.training.correspondence import CellPoints, Correspondence, cell_points, correspond
 from kp2d_ros.training.losses.descriptor import decorrelation_loss, descriptor_loss, hinge_descriptor_loss
 from kp2d_ros.training.losses.inlier import PointSet, inlier_loss, inlier_pairs, lowest_scores, take_rows
-from kp2d_ros.training.losses.location import location_loss
-from kp2d_ros.training.losses.score import score_consistency_loss, unsupervised_point_loss
-from kp2d_ros.training.losses.uniform import uniform_position_loss
-from kp2d_ros.training.prediction import network_input
+from kp2d_ros.training.losses.points import (
+    location_loss,
+    score_consistency_loss,
+    uniform_position_loss,
+    unsupervised_point_loss,
+)
 
 
 class Losses(NamedTuple):
@@ -164,3 +166,10 @@ def _relative_positions(xy: Tensor, cell: int) -> Tensor:
         ]
     )
     return points_from_map((xy + 0.5) / cell - corner)
+
+
+def network_input(images: Tensor, *, use_color: bool) -> Tensor:
+    """
+    RGB images (B, 3, H, W) as a network wants them: as they are, or their mean as one channel, as in inference.
+    """
+    return images if use_color else images.mean(dim=1, keepdim=True)

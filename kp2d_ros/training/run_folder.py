@@ -1,29 +1,45 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-The folder of a run: its settings, the record of its data and versions, and what may change when it goes on.
+The folder of a run: its settings, the record of its data and versions, its metrics and networks, and what may change
+when it goes on.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import json
-import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from kp2d_ros.core.errors import ConfigError, DataError
+from kp2d_ros.core.files import claim_folder, write_json, write_text
 from kp2d_ros.core.resources import read_version
 from kp2d_ros.core.settings import build, flatten, format_yaml, load_yaml
+from kp2d_ros.networks.checkpoint import checkpoint_from_network, save_checkpoint
+from kp2d_ros.networks.inlier_net import save_inlier_net
 from kp2d_ros.pairs.photos import Photos
-from kp2d_ros.training.run_config import TrainConfig
+from kp2d_ros.training.config import TrainConfig
+from kp2d_ros.training.losses.inlier import output_kind
+from kp2d_ros.training.run_state import RunState
 
 STATE_FILE = 'state.safetensors'
 CONFIG_FILE = 'config.yaml'
 RECORD_FILE = 'run.json'
+METRICS_FILE = 'metrics.csv'
+COLUMNS = (
+    'step', 'learning_rate', 'total', 'location', 'usp', 'consistency', 'descriptor', 'decorrelation', 'inlier',
+    'uniform', 'recall', 'gradient_norm', 'pairs_per_second', 'data_share', 'val_repeatability', 'val_one_to_one',
+    'val_localisation_px', 'val_matching_score', 'val_recall',
+)  # fmt: skip
 
 Record = dict[str, Any]
 
@@ -31,6 +47,23 @@ Record = dict[str, Any]
 _FIXED = ('network.', 'loss.inlier.blocks', 'initial', 'pretrained')
 # With these the same files give other training photographs.
 _CHOOSES_PHOTOS = ('pairs.', 'training.seed', 'training.validation_pairs')
+
+
+@contextmanager
+def run_folder(out: Path) -> Iterator[None]:
+    """
+    Keep a folder for one run; it is made if need be, and goes again if nothing was written into it.
+
+    :raises DataError: if it cannot be written to, or another run is at work there.
+    """
+    is_new = not out.exists()
+    try:
+        with claim_folder(out):
+            yield
+    finally:
+        if is_new:
+            with suppress(OSError):  # of a folder that holds something
+                out.rmdir()
 
 
 def refuse_used_folder(out: Path) -> None:
@@ -60,16 +93,15 @@ def make_record(paths: Sequence[Path], training: Photos, held_out: Photos) -> Re
 
 def write_folder(out: Path, config: TrainConfig, record: Record) -> None:
     """
-    Write settings and record, the record last: a folder with a record holds a run.
+    Write settings and record, the record last: a folder with a record holds a run. What a run that was killed left
+    half written goes.
 
     :raises DataError: if the folder cannot be written to.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        _write_whole(out / CONFIG_FILE, format_yaml(config))
-        _write_whole(out / RECORD_FILE, json.dumps(record, indent=2) + '\n')
-    except OSError as error:
-        raise DataError(f'{out}: cannot be written: {error}') from error
+    for part in out.glob('.*.part*'):
+        part.unlink(missing_ok=True)
+    write_text(out / CONFIG_FILE, format_yaml(config))
+    write_json(out / RECORD_FILE, record)
 
 
 class FoundRun(NamedTuple):
@@ -148,10 +180,92 @@ def _versions() -> dict[str, str]:
     return {'kp2d_ros': read_version(), 'torch': torch.__version__, 'python': platform.python_version()}
 
 
-def _write_whole(path: Path, text: str) -> None:
-    part = path.with_name(f'.{path.name}.part')
-    with part.open('w', encoding='utf-8') as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    part.replace(path)
+def save_networks(out: Path, state: RunState, config: TrainConfig, which: str, facts: Mapping[str, object]) -> None:
+    """
+    Write ``WHICH.safetensors`` and ``WHICH_inlier.safetensors`` (IO-Net), each in one piece or not at all.
+
+    :param which: ``last`` or ``best``.
+    :param facts: what else the checkpoint should know of the run.
+    """
+    metadata = {'step': state.step, **facts}
+    checkpoint = checkpoint_from_network(state.network_to_keep, config.name, is_trained=True, metadata=metadata)
+    save_checkpoint(out / f'{which}.safetensors', checkpoint)
+    if state.objective.inlier_net is not None:
+        path, output = out / f'{which}_inlier.safetensors', output_kind(config.loss.inlier)
+        save_inlier_net(path, state.objective.inlier_net, checkpoint.info.model_id, output)
+
+
+class RunLog:
+    """
+    Appends rows to ``metrics.csv``; a resumed run first drops the rows of steps that it is going to repeat.
+
+    Cells without a value are empty. With the package tensorboard the same numbers and the images go to
+    ``tensorboard/`` as well; ``has_tensorboard`` says whether they do.
+
+    :param first_step: the step that the run starts with; rows of later steps are dropped.
+    """
+
+    def __init__(self, folder: Path, first_step: int) -> None:
+        self._path = folder / METRICS_FILE
+        kept = [row for row in read_metrics(self._path) if int(row['step']) <= first_step] if first_step else []
+        table = io.StringIO(newline='')
+        writer = csv.DictWriter(table, COLUMNS, extrasaction='ignore')
+        writer.writeheader()
+        writer.writerows(kept)
+        write_text(self._path, table.getvalue())
+        self._board = _open_board(folder / 'tensorboard', first_step)
+        self.has_tensorboard = self._board is not None
+
+    def add(self, step: int, values: Mapping[str, float]) -> None:
+        """
+        One row of metrics.
+
+        :raises ValueError: if a value has no column.
+        :raises DataError: if it cannot be written.
+        """
+        row = {'step': step} | {name: f'{value:.6g}' for name, value in values.items()}
+        try:
+            with self._path.open('a', newline='', encoding='utf-8') as stream:
+                csv.DictWriter(stream, COLUMNS).writerow(row)
+        except OSError as error:
+            raise DataError(f'{self._path}: cannot be written: {error.strerror or error}') from error
+        if self._board is not None:
+            for name, value in values.items():
+                self._board.add_scalar(name.replace('val_', 'val/'), value, step)
+
+    def add_image(self, step: int, name: str, image: npt.NDArray[np.uint8]) -> None:
+        """
+        An RGB picture (H, W, 3) for TensorBoard; without it nothing happens.
+        """
+        if self._board is not None:
+            self._board.add_image(name, image, step, dataformats='HWC')
+
+    def close(self) -> None:
+        """
+        Write what is still held back.
+        """
+        if self._board is not None:
+            self._board.close()
+
+
+def read_metrics(path: Path) -> list[dict[str, str]]:
+    """
+    The rows of a metrics.csv; empty if there is none. A last row cut off by a crash is left out.
+
+    :raises DataError: if the file is no such table.
+    """
+    if not path.is_file():
+        return []
+    with path.open(newline='', encoding='utf-8') as stream:
+        reader = csv.DictReader(stream)
+        if 'step' not in (reader.fieldnames or ()):
+            raise DataError(f'{path}: found the columns {reader.fieldnames}, expected a column step')
+        return [row for row in reader if row['step'].isdigit() and row[COLUMNS[-1]] is not None]
+
+
+def _open_board(folder: Path, first_step: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder), purge_step=first_step or None)

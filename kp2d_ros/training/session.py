@@ -1,42 +1,55 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-What surrounds the loop: the networks of a run, where they are saved, and its batches.
+A whole training run: its data, its beginning or going on, and what surrounds the loop.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from kp2d_ros.core.errors import ConfigError, DataError
-from kp2d_ros.networks.build import build_network
-from kp2d_ros.networks.checkpoint import checkpoint_from_network, load_encoder, load_network, save_checkpoint
-from kp2d_ros.networks.config import NetworkConfig
-from kp2d_ros.networks.inlier_net import InlierConfig, InlierNet, save_inlier_net
+from kp2d_ros.core.errors import BackendError, DataError
+from kp2d_ros.core.records import ImageArray
 from kp2d_ros.networks.network import KeypointNetwork
-from kp2d_ros.networks.widening import can_widen, widen
 from kp2d_ros.pairs.loading import Rank, count_batches, epoch_order, pair_batches
 from kp2d_ros.pairs.pair_maker import PairBatch, PairMaker
 from kp2d_ros.pairs.photos import IndexArray, Photos, open_photos
-from kp2d_ros.training.averaging import AveragedNetwork
-from kp2d_ros.training.distributed import Process
-from kp2d_ros.training.losses.inlier import output_kind
-from kp2d_ros.training.objective import Objective
-from kp2d_ros.training.run_config import TrainConfig
-from kp2d_ros.training.run_state import RunState
+from kp2d_ros.training.config import TrainConfig
+from kp2d_ros.training.loop import Desk, Hooks, train
+from kp2d_ros.training.process import (
+    Process,
+    keep_freed_memory,
+    limit_threads,
+    stop_on_interrupt,
+    training_process,
+)
+from kp2d_ros.training.run_folder import (
+    STATE_FILE,
+    Record,
+    RunLog,
+    changed_settings,
+    continue_record,
+    make_record,
+    recorded_paths,
+    refuse_used_folder,
+    reopen_folder,
+    run_folder,
+    save_networks,
+    write_folder,
+)
+from kp2d_ros.training.run_state import RunState, build_state
+from kp2d_ros.training.validation import validate_network
 
-_WIDENING_NOISE = 0.1  # over the weights of the last descriptor layer
 
-
-@dataclass(frozen=True, slots=True)
-class TrainingData:
+class TrainingData(NamedTuple):
     """
     The photographs of a run, and those held out for its validation.
     """
@@ -101,81 +114,126 @@ def validation_batches(data: TrainingData, config: TrainConfig, device: torch.de
     return [maker.make(indices[i : i + size], 0) for i in range(0, len(indices), size)]
 
 
-def build_state(config: TrainConfig, device: torch.device) -> RunState:
+@dataclass(frozen=True, slots=True)
+class RunRequest:
     """
-    Networks, optimiser and average of a run at its beginning; weights are a function of the seed.
-
-    :raises ConfigError: if the initial checkpoint is of another network, or something does not fit together.
+    What was asked for: a new run in a folder, or one that goes on. ``data`` empty: that of the record.
     """
-    torch.manual_seed(config.training.seed)
-    network = _first_network(config)
-    _check_fit(config, network, device)
-    inlier = config.loss.inlier
-    log_weights = inlier.type == 'sampling'
-    inlier_net = InlierNet(InlierConfig(blocks=inlier.blocks, log_weights=log_weights)) if inlier.weight > 0 else None
-    layout = torch.channels_last if config.training.channels_last else torch.contiguous_format
-    objective = Objective(network, inlier_net, config.loss).to(device)
-    network.to(memory_format=layout)  # type: ignore[call-overload]
-    rate, decay = config.optimiser.learning_rate, config.optimiser.weight_decay
-    optimiser = torch.optim.AdamW(objective.parameters(), lr=rate, weight_decay=decay)
-    scaler = torch.amp.GradScaler(device.type, enabled=config.training.precision == 'fp16')
-    average = AveragedNetwork(network, config.optimiser.ema_decay) if config.optimiser.ema_decay > 0 else None
-    if config.training.compile:
-        network.compile()
-    return RunState(objective, optimiser, scaler, average)
+
+    config: TrainConfig
+    data: tuple[Path, ...]
+    out: Path
+    resume: bool
 
 
-def _first_network(config: TrainConfig) -> KeypointNetwork:
-    network: KeypointNetwork = build_network(config.network)
-    if config.initial:
-        loaded, info = load_network(Path(config.initial))
-        found = dataclasses.replace(info.config, with_drop=config.network.with_drop)  # dropout has no weights
-        if found == config.network:
-            network.load_state_dict(loaded.state_dict())
-        elif can_widen(found, config.network):
-            network = widen(loaded, config.network, seed=config.training.seed, noise=_WIDENING_NOISE)
-        else:
-            raise ConfigError(f'initial: {config.initial} holds another network: {_difference(found, config)}')
-    if config.pretrained:
-        load_encoder(network, Path(config.pretrained))
-    return network
-
-
-def _difference(found: NetworkConfig, config: TrainConfig) -> str:
-    wanted = dataclasses.asdict(config.network)
-    different = {k: v for k, v in dataclasses.asdict(found).items() if v != wanted[k]}
-    return ', '.join(f'network.{k} found {v!r}, expected {wanted[k]!r}' for k, v in different.items())
-
-
-def _check_fit(config: TrainConfig, network: KeypointNetwork, device: torch.device) -> None:
-    multiple = network.size_multiple
-    for side in ('height', 'width'):
-        found = getattr(config.pairs, side)
-        if found % multiple:
-            raise ConfigError(f'pairs.{side}: found {found}, expected a multiple of {multiple} for this network')
-    if config.training.sync_batch_norm and device.type != 'cuda':
-        raise ConfigError(f'training.sync_batch_norm: found true on {device.type}, expected it on CUDA devices only')
-
-
-def save_networks(out: Path, state: RunState, config: TrainConfig, which: str, facts: Mapping[str, object]) -> None:
+class RunEnd(NamedTuple):
     """
-    Write ``WHICH.safetensors`` and ``WHICH_inlier.safetensors`` (IO-Net), each in one piece or not at all.
-
-    :param which: ``last`` or ``best``.
-    :param facts: what else the checkpoint should know of the run.
+    Whether the last step was reached, the steps that are done, and whether this process is the one that tells of it.
     """
-    metadata = {'step': state.step, **facts}
-    checkpoint = checkpoint_from_network(state.network_to_keep, config.name, is_trained=True, metadata=metadata)
-    save_checkpoint(out / f'{which}.safetensors', checkpoint)
-    if state.objective.inlier_net is not None:
-        path, output = out / f'{which}_inlier.safetensors', output_kind(config.loss.inlier)
-        save_inlier_net(path, state.objective.inlier_net, checkpoint.info.model_id, output)
+
+    finished: bool
+    step: int
+    is_first: bool
 
 
-def limit_threads(process: Process) -> None:
+@dataclass(frozen=True, slots=True)
+class Display:
     """
-    Share the cores of a machine among its processes; torchrun's own default is one thread each.
+    What shows a run, in the first process: ``begin`` takes its record and the step that it begins with, ``show`` a step
+    and what was measured at it, as in ``metrics.csv``.
     """
-    if process.device.type == 'cpu' and process.world_size > 1:
-        count = os.cpu_count() or 1
-        torch.set_num_threads(max(count // process.world_size, 1))
+
+    begin: Callable[[Record, int], None]
+    show: Callable[[int, Mapping[str, float]], None]
+
+
+def run_training(request: RunRequest, display: Display) -> RunEnd:
+    """
+    Train until the last step or Ctrl-C; everything that is wrong is refused before anything starts.
+
+    :raises Kp2dError: if something asked for is not there or does not fit, or the run cannot go on.
+    """
+    config, out = request.config, request.out
+    with training_process(config.training.device) as process, ExitStack() as stack:
+        limit_threads(process)
+        if process.device.type == 'cpu':
+            keep_freed_memory()
+        if process.is_first:
+            if not request.resume:
+                refuse_used_folder(out)
+            stack.enter_context(run_folder(out))
+        ready = _prepare(request, process)
+        state = ready.state
+        stop = stack.enter_context(stop_on_interrupt())
+        desk = None
+        if process.is_first:
+            write_folder(out, config, ready.record)
+            log = RunLog(out, state.step)
+            stack.callback(log.close)
+            display.begin(ready.record, state.step)
+            desk = _open_desk(request, process, ready, display, log)
+        hooks = Hooks(lambda first: training_batches(ready.data, config, process, first), stop, desk)
+        try:
+            finished = train(state, config.training, config.optimiser, process, out, hooks)
+        except torch.OutOfMemoryError as error:
+            raise BackendError(
+                f'training: {process.device} has too little memory ({str(error)[:200]}), expected a smaller '
+                'loader.batch_size, pairs.height or pairs.width'
+            ) from error
+    return RunEnd(finished, state.step, process.is_first)
+
+
+class _Prepared(NamedTuple):
+    state: RunState
+    data: TrainingData
+    record: Record
+
+
+def _prepare(request: RunRequest, process: Process) -> _Prepared:
+    """
+    Build and open everything without writing anything.
+    """
+    config, out = request.config, request.out
+    paths: Sequence[Path] = request.data
+    if request.resume:
+        before = reopen_folder(out)
+        changed = changed_settings(before.config, config)
+        paths = request.data or recorded_paths(before.record)
+    going_on = request.resume and (out / STATE_FILE).is_file()
+    # What a run that goes on began with need not be there any more.
+    first = dataclasses.replace(config, initial='', pretrained='') if going_on else config
+    state = build_state(first, process.device)
+    if going_on:
+        state.load(out / STATE_FILE)
+    data = open_data(paths, config, process)
+    record = make_record(paths, data.training, data.validation)
+    if request.resume:
+        record = continue_record(before.record, record, state.step, changed, new_data=bool(request.data))
+    return _Prepared(state, data, record)
+
+
+def _open_desk(request: RunRequest, process: Process, ready: _Prepared, display: Display, log: RunLog) -> Desk:
+    config, out, state, data = request.config, request.out, ready.state, ready.data
+    pairs = validation_batches(data, config, process.device)
+    facts = {'data_fingerprint': data.training.fingerprint, 'photographs': len(data.training)}
+    picture: ImageArray | None = None  # of the last validation, until it is written down
+
+    def validate(network: KeypointNetwork) -> Mapping[str, float]:
+        nonlocal picture
+        figures, picture = validate_network(network, pairs, draw=log.has_tensorboard)
+        return figures
+
+    def write_down(step: int, figures: Mapping[str, float]) -> None:
+        nonlocal picture
+        log.add(step, figures)
+        if picture is not None:
+            log.add_image(step, 'validation', picture)
+            picture = None
+        display.show(step, figures)
+
+    def save(is_best: bool) -> None:
+        save_networks(out, state, config, 'best' if is_best else 'last', facts)
+        if not is_best:
+            state.save(out / STATE_FILE)
+
+    return Desk(validate, write_down, save)

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import signal
@@ -21,15 +22,15 @@ import pytest
 import torch
 
 from kp2d_ros.cli import export as export_command
-from kp2d_ros.cli.train import main
-from kp2d_ros.cli.train_reporter import TrainReporter
+from kp2d_ros.cli.train import TrainingBar, main
+from kp2d_ros.core.files import claim_folder
 from kp2d_ros.core.settings import flatten
 from kp2d_ros.inference.extractor import ExtractorConfig
 from kp2d_ros.inference.pipeline import build_extractor
 from kp2d_ros.networks.checkpoint import load_network
 from kp2d_ros.networks.inlier_net import load_inlier_net
 from kp2d_ros.networks.tensor_file import read_tensor_file
-from kp2d_ros.training.run_config import PRESETS, TrainConfig
+from kp2d_ros.training.config import PRESETS, TrainConfig
 
 SMALL = [
     'network.channels=[4,6,8,8]',
@@ -144,16 +145,16 @@ def test_the_checkpoints_run_in_the_frontend_and_as_onnx(finished, tmp_path, cap
 
 
 def test_a_run_stopped_by_ctrl_c_goes_on_to_the_same_bits(finished, photos, tmp_path, monkeypatch, capsys):
-    log = TrainReporter.log
+    show = TrainingBar.show
 
     def interrupt(self, step, figures):
-        log(self, step, figures)
+        show(self, step, figures)
         if step == 1:
             signal.raise_signal(signal.SIGINT)
 
     before = signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as patch:
-        patch.setattr(TrainReporter, 'log', interrupt)
+        patch.setattr(TrainingBar, 'show', interrupt)
         assert main(['v4', '--data', str(photos), '--out', str(tmp_path / 'run'), *SHORT]) == 130
     assert 'stopped; go on with: kp2d train --resume' in capsys.readouterr().out
     assert signal.getsignal(signal.SIGINT) is before
@@ -163,25 +164,67 @@ def test_a_run_stopped_by_ctrl_c_goes_on_to_the_same_bits(finished, photos, tmp_
     assert visit['step'] == 2 and visit['changed'] == {}
 
 
-def test_a_save_that_was_cut_off_costs_nothing_but_time(finished, photos, tmp_path, monkeypatch):
-    replace, out = Path.replace, tmp_path / 'run'
+def test_a_full_disk_ends_a_run_that_goes_on_to_the_same_bits(
+    finished: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_bytes, out = Path.write_bytes, tmp_path / 'run'
 
-    def cut(self, target):
-        if Path(target).name == 'state.safetensors' and Path(target).exists():
-            self.write_bytes(self.read_bytes()[:1000])
-            raise KeyboardInterrupt
-        return replace(self, target)
+    def fill(self: Path, data: bytes) -> int:
+        if self.name.startswith('.state.') and (out / 'state.safetensors').exists():
+            write_bytes(self, data[:1000])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write_bytes(self, data)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, 'replace', cut)
-        assert main(['v4', '--data', str(photos), '--out', str(out), *SHORT]) == 130
-    assert (out / '.state.safetensors.part').stat().st_size == 1000
-    (out / '.last.safetensors.part').write_bytes(b'half')
+        patch.setattr(Path, 'write_bytes', fill)
+        assert main(['v4', '--data', str(photos), '--out', str(out), *SHORT]) == 1
+    assert 'state.safetensors: cannot be written: No space left on device' in capsys.readouterr().err
+    assert not list(out.glob('.*'))
+    (out / '.last.123.part.safetensors').write_bytes(b'half')  # left by a process that was killed
     with (out / 'metrics.csv').open('a') as stream:
         stream.write('5,0.00')
     assert main(['--resume', str(out)]) == 0
     assert_same_run(out, finished)
-    assert not list(out.glob('.*state*'))
+    assert not list(out.glob('.*'))
+
+
+def test_a_folder_that_cannot_be_written_or_is_in_use_is_refused_before_the_photographs_are_read(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr('kp2d_ros.training.session.open_data', lambda *_: pytest.fail('read'))
+    (tmp_path / 'file').write_text('')
+    arguments = ['v4', '--data', str(photos), *SHORT]
+    assert main([*arguments, '--out', str(tmp_path / 'file' / 'run')]) == 1
+    assert 'run: cannot be written: Not a directory' in capsys.readouterr().err
+    with claim_folder(tmp_path / 'run'):
+        assert main([*arguments, '--out', str(tmp_path / 'run')]) == 1
+    assert 'another run is writing into this folder' in capsys.readouterr().err
+
+
+def test_too_little_memory_ends_in_one_line(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> bool:
+        raise torch.OutOfMemoryError('tried to allocate 3 GiB')
+
+    monkeypatch.setattr('kp2d_ros.training.session.train', fail)
+    assert main(['v4', '--data', str(photos), '--out', str(tmp_path / 'run'), *SHORT]) == 1
+    error = capsys.readouterr().err
+    assert 'error: training: cpu has too little memory (tried to allocate 3 GiB), expected a smaller loader' in error
+    assert 'Traceback' not in error
+
+
+def test_the_bar_shows_loss_recall_speed_and_time_left(capsys: pytest.CaptureFixture[str]) -> None:
+    bar = TrainingBar(100)
+    bar.begin({'photographs': 9, 'held_out': 1, 'skipped': 'none skipped'}, 20)
+    figures = {'repeatability': 1.0, 'localisation_px': 0.5, 'matching_score': 0.75, 'recall': 0.25}
+    losses = {'total': 1.2345, 'recall': 0.5, 'pairs_per_second': 17.0}
+    bar.show(30, losses | {f'val_{name}': value for name, value in figures.items()})
+    bar.close()
+    out, shown = capsys.readouterr()
+    assert out == '9 photographs, 1 held out; none skipped\n'
+    assert 'loss 1.234, recall 0.50, 17.0 pairs/s' in shown and '30/100' in shown and '<' in shown
+    assert 'step 30: repeatability 1.000, localisation 0.50 px, matching score 0.750, recall 0.250' in shown
 
 
 def test_a_run_that_was_killed_goes_on_to_the_same_bits(photos, tmp_path):

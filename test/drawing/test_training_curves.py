@@ -12,7 +12,7 @@ import pytest
 
 from kp2d_ros.core.errors import DataError
 from kp2d_ros.drawing.training_curves import draw_curves
-from kp2d_ros.training.run_log import RunLog, read_metrics
+from kp2d_ros.training.run_folder import RunLog, read_metrics
 
 pytest.importorskip('matplotlib')
 

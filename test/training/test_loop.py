@@ -23,12 +23,11 @@ from kp2d_ros.core.settings import build, format_yaml
 from kp2d_ros.networks.checkpoint import load_network
 from kp2d_ros.networks.config import NetworkConfig
 from kp2d_ros.pairs.pair_maker import PairBatch
-from kp2d_ros.training.distributed import Process
+from kp2d_ros.training.config import TrainConfig
 from kp2d_ros.training.loop import Hooks, TrainingError, train
-from kp2d_ros.training.run_config import TrainConfig
-from kp2d_ros.training.run_log import read_metrics
-from kp2d_ros.training.run_state import RunState
-from kp2d_ros.training.session import build_state
+from kp2d_ros.training.process import Process
+from kp2d_ros.training.run_folder import read_metrics
+from kp2d_ros.training.run_state import RunState, build_state
 
 ALONE = Process(0, 1, torch.device('cpu'))
 STEPS = 5
@@ -103,13 +102,14 @@ def gradient_of(state: RunState, pairs: PairBatch) -> dict[str, torch.Tensor]:
 WORKER = """
 import pathlib, sys
 import torch
-import kp2d_ros.cli.train as command
+from kp2d_ros.cli.train import main
 from kp2d_ros.core.settings import build, load_yaml
 from kp2d_ros.pairs.pair_maker import PairBatch
-from kp2d_ros.training.run_config import TrainConfig
-from kp2d_ros.training.session import build_state
+from kp2d_ros.training.config import TrainConfig
+from kp2d_ros.training import session
+from kp2d_ros.training.run_state import build_state
 
-folder, loop = pathlib.Path(sys.argv[1]), command.train
+folder, loop = pathlib.Path(sys.argv[1]), session.train
 torch.set_num_threads(1)
 
 def train(state, loop_config, optimiser_config, process, out, hooks):
@@ -122,8 +122,8 @@ def train(state, loop_config, optimiser_config, process, out, hooks):
         torch.save({n: p.grad for n, p in other.named_parameters() if p.grad is not None}, folder / 'found.pt')
     return loop(state, loop_config, optimiser_config, process, out, hooks)
 
-command.train = train
-raise SystemExit(command.main(sys.argv[2:]))
+session.train = train
+raise SystemExit(main(sys.argv[2:]))
 """
 
 

@@ -14,8 +14,7 @@ from kp2d_ros.core.settings import build
 from kp2d_ros.networks.network import KeypointMaps
 from kp2d_ros.training.config import PAPER_LOSSES, LossConfig, ScoreLossConfig
 from kp2d_ros.training.correspondence import CellPoints, Correspondence, cell_points, correspond
-from kp2d_ros.training.losses.location import location_loss
-from kp2d_ros.training.losses.score import score_consistency_loss, unsupervised_point_loss
+from kp2d_ros.training.losses.points import location_loss, score_consistency_loss, unsupervised_point_loss
 
 ALONE = {'descriptor': {'type': 'none'}, 'inlier': {'weight': 0.0}}
 

@@ -14,7 +14,7 @@ import torch
 
 from kp2d_ros.core.settings import build
 from kp2d_ros.training.config import UNSUPERPOINT_LOSSES, LossConfig
-from kp2d_ros.training.losses.uniform import uniform_position_loss
+from kp2d_ros.training.losses.points import uniform_position_loss
 
 
 def oracle(relative):

@@ -16,7 +16,7 @@ from kp2d_ros.networks.build import build_network
 from kp2d_ros.networks.inlier_net import InlierConfig, InlierNet
 from kp2d_ros.training.config import PAPER_LOSSES, UNSUPERPOINT_LOSSES, LossConfig
 from kp2d_ros.training.objective import Objective
-from kp2d_ros.training.prediction import predict
+from kp2d_ros.training.validation import predict
 
 # Setting: what the public code does, what the paper says.
 DISCREPANCIES = {

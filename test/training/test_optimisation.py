@@ -15,13 +15,10 @@ from kp2d_ros.core.errors import ConfigError, DataError
 from kp2d_ros.core.settings import build
 from kp2d_ros.networks.build import build_network
 from kp2d_ros.pairs.pair_maker import PairBatch
-from kp2d_ros.training.averaging import AveragedNetwork
-from kp2d_ros.training.config import OptimiserConfig
-from kp2d_ros.training.distributed import Process
-from kp2d_ros.training.loop import Desk, Hooks, TrainingError, train
-from kp2d_ros.training.run_config import TrainConfig
-from kp2d_ros.training.schedule import learning_rate
-from kp2d_ros.training.session import build_state
+from kp2d_ros.training.config import OptimiserConfig, TrainConfig
+from kp2d_ros.training.loop import Desk, Hooks, TrainingError, learning_rate, train
+from kp2d_ros.training.process import Process
+from kp2d_ros.training.run_state import AveragedNetwork, build_state
 
 ALONE = Process(0, 1, torch.device('cpu'))
 

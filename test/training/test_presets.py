@@ -16,11 +16,12 @@ from kp2d_ros.core.errors import ConfigError
 from kp2d_ros.core.settings import build, flatten, format_yaml, load_yaml, merge
 from kp2d_ros.metrics.keypoint_scores import score_keypoints
 from kp2d_ros.networks.inlier_net import load_inlier_net
-from kp2d_ros.training.distributed import Process
+from kp2d_ros.training.config import PRESETS, TrainConfig, load_train_config
 from kp2d_ros.training.loop import Desk, Hooks, train
-from kp2d_ros.training.prediction import pixel_homography, predict
-from kp2d_ros.training.run_config import PRESETS, TrainConfig, load_train_config
-from kp2d_ros.training.session import build_state, save_networks
+from kp2d_ros.training.process import Process
+from kp2d_ros.training.run_folder import save_networks
+from kp2d_ros.training.run_state import build_state
+from kp2d_ros.training.validation import pixel_homography, predict
 
 ROOT = Path(__file__).parents[2]
 ALONE = Process(0, 1, torch.device('cpu'))

@@ -16,9 +16,10 @@ import torch
 from kp2d_ros.core.errors import DataError
 from kp2d_ros.core.settings import build
 from kp2d_ros.networks.build import build_network
-from kp2d_ros.training.distributed import Process
-from kp2d_ros.training.run_config import TrainConfig
-from kp2d_ros.training.session import build_state, open_data, training_batches, validation_batches
+from kp2d_ros.training.config import TrainConfig
+from kp2d_ros.training.process import Process
+from kp2d_ros.training.run_state import build_state
+from kp2d_ros.training.session import open_data, training_batches, validation_batches
 
 
 def process(rank=0, world=1) -> Process:

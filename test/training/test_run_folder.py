@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from kp2d_ros.core.errors import DataError
-from kp2d_ros.training.run_log import COLUMNS, RunLog, read_metrics
+from kp2d_ros.training.run_folder import COLUMNS, RunLog, read_metrics
 
 
 class Board:

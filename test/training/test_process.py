@@ -9,7 +9,7 @@ COUNT_FAULTS = """
 import resource
 import sys
 import numpy as np
-from kp2d_ros.training.freed_memory import keep_freed_memory
+from kp2d_ros.training.process import keep_freed_memory
 
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -1,20 +1,25 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-One process of many, as torchrun starts them; a plain start is one process of one.
+One process of many, as torchrun starts them (a plain start is one process of one), and what it asks of the system.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 
 import torch
 import torch.distributed
 
 from kp2d_ros.core.errors import BackendError
+
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # malloc.h of glibc
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,10 @@ def training_process(device_name: str) -> Iterator[Process]:
     if world_size == 1:
         yield Process(0, 1, device)
         return
-    torch.distributed.init_process_group('nccl' if device.type == 'cuda' else 'gloo')
+    try:
+        torch.distributed.init_process_group('nccl' if device.type == 'cuda' else 'gloo')
+    except (RuntimeError, ValueError) as error:
+        raise BackendError(f'torchrun: the {world_size} processes do not find each other: {error}') from error
     try:
         yield Process(torch.distributed.get_rank(), world_size, device)
         torch.distributed.barrier()  # gloo aborts a process whose peer leaves while it still listens
@@ -86,3 +94,48 @@ def any_process(flag: bool, process: Process) -> bool:
     raised = torch.tensor(int(flag), device=process.device)
     torch.distributed.all_reduce(raised, op=torch.distributed.ReduceOp.MAX)
     return bool(raised)
+
+
+@contextmanager
+def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
+    """
+    Ctrl-C asks the loop to stop after the step that it is at; a second one stops at once.
+    """
+    asked = False
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def limit_threads(process: Process) -> None:
+    """
+    Share the cores of a machine among its processes; torchrun's own default is one thread each.
+    """
+    if process.device.type == 'cpu' and process.world_size > 1:
+        count = os.cpu_count() or 1
+        torch.set_num_threads(max(count // process.world_size, 1))
+
+
+def keep_freed_memory() -> bool:
+    """
+    Let this process keep what it frees, for good; whether its C library knows how to (glibc does).
+
+    A training step on a CPU frees gigabytes of large tensors. By default each goes back to the system at once and comes
+    back page by page in the next step, which takes a quarter of the time of a step.
+    """
+    try:
+        set_option = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return False
+    options = {_MMAP_MAX: 0, _TRIM_THRESHOLD: 2**31 - 1, _TOP_PAD: 2**28}
+    return all(set_option(option, value) == 1 for option, value in options.items())

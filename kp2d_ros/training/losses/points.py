@@ -1,16 +1,27 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-Score losses (KP2D, eq. 6): points that fall on each other score high, and both views agree on the score.
+Losses of where points are and how they score: location (KP2D, eq. 3), score (eq. 6), uniform positions (UnsuperPoint).
 """
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from kp2d_ros.training.config import ScoreLossConfig
 from kp2d_ros.training.correspondence import CellPoints, Correspondence
-from kp2d_ros.training.reductions import masked_mean, masked_reduce
+from kp2d_ros.training.reductions import batch_mean, masked_mean, masked_reduce
+
+
+def location_loss(pairs: Correspondence, reduction: str = 'mean') -> Tensor:
+    """
+    Distance in pixels of the matched pairs; 0 where nothing is matched. Gradients reach both locations.
+
+    :param reduction: ``mean`` over the matched pairs of the batch (public code) or ``sum`` over those of an image,
+        averaged over the images (paper).
+    """
+    return masked_reduce(pairs.distance_px, pairs.matched, reduction)
 
 
 def unsupervised_point_loss(
@@ -46,3 +57,16 @@ def score_consistency_loss(
     partner = target_score_at_warped if warped else target.score.gather(1, pairs.nearest)
     domain = pairs.visible if config.consistency_domain == 'visible' else pairs.matched
     return masked_reduce((partner - source.score).square(), domain, config.reduction)
+
+
+def uniform_position_loss(relative_xy: Tensor) -> Tensor:
+    """
+    Squared distance of the sorted relative positions from a uniform distribution, summed over cells and both axes
+    (UnsuperPoint, section 3.2.3).
+
+    :param relative_xy: (B, N, 2) positions within the cell in [0, 1]; averaged over the images.
+    """
+    count = relative_xy.shape[1]
+    ramp = torch.arange(count, dtype=relative_xy.dtype, device=relative_xy.device) / max(count - 1, 1)
+    per_image = (relative_xy.sort(dim=1).values - ramp[:, None]).square().sum(dim=(1, 2))
+    return batch_mean(per_image)
