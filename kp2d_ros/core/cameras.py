@@ -17,6 +17,10 @@ from kp2d_ros.core.errors import DataError
 
 Float64Array = npt.NDArray[np.float64]
 
+# In longer sides of the image: what no lens has. A fisheye has a focal length of 0.2, the longest telescope some 1000.
+_SHORTEST_FOCAL, _LONGEST_FOCAL = 0.01, 1e5
+_FARTHEST_CENTRE = 1000.0  # the image may be a small part of the sensor
+
 _NEWTON_STEPS = 20
 _SETTLED = 1e-13  # a step of Newton's method that changes nothing any more
 _CONVERGED = 1e-9  # residual on the plane z = 1; at a focal length of 1000 px that is a millionth of a pixel
@@ -68,7 +72,8 @@ class CameraModel:
 
     Pixel (0, 0) is the centre of the top-left pixel; sizes are pixels.
 
-    :raises DataError: if the size, the matrix or the number of coefficients is not that of a camera.
+    :raises DataError: if the size, the matrix or the number of coefficients is not that of a camera, or its focal
+        lengths and centre are beyond those of any camera with images of this size.
     """
 
     width: int
@@ -90,11 +95,28 @@ class CameraModel:
             raise DataError(
                 f'camera matrix: found {self.matrix.tolist()}, expected [[fx, s, cx], [0, fy, cy], [0, 0, 1]]'
             )
+        self._check_proportions()
         allowed = _COEFFICIENT_COUNTS[self.lens]
         if self.coefficients.shape not in [(n,) for n in allowed] or not np.isfinite(self.coefficients).all():
             raise DataError(
                 f'distortion of {self.lens.value}: found {self.coefficients.tolist()}, '
                 f'expected {" or ".join(str(n) for n in allowed)} finite coefficients'
+            )
+
+    def _check_proportions(self) -> None:
+        longer = max(self.width, self.height)
+        shortest, longest = _SHORTEST_FOCAL * longer, _LONGEST_FOCAL * longer
+        if not shortest <= min(self.fx, self.fy) <= max(self.fx, self.fy) <= longest:
+            raise DataError(
+                f'focal lengths: found {self.fx:g} and {self.fy:g} px for an image of {self.width}x{self.height}, '
+                f'expected {shortest:g} to {longest:g}'
+            )
+        skew, cx, cy = self.matrix[[0, 0, 1], [1, 2, 2]]
+        farthest = _FARTHEST_CENTRE * longer
+        if max(abs(cx), abs(cy)) > farthest or abs(skew) > self.fx:
+            raise DataError(
+                f'camera matrix: found a centre of ({cx:g}, {cy:g}) px and a skew of {skew:g} px for an image of '
+                f'{self.width}x{self.height}, expected a centre within {farthest:g} px and a skew within {self.fx:g}'
             )
 
     @property
@@ -132,13 +154,15 @@ class CameraModel:
 
     def project(self, points: Float64Array) -> Float64Array:
         """
-        Pixels (N, 2) of points (N, 3) in the optical frame; NaN for points that are not in front of the camera.
+        Pixels (N, 2) of points (N, 3) in the optical frame; NaN for points that are not in front of the camera, and
+        where the lens model has no finite answer.
         """
         check_shape('points', points, ('N', 3))
-        with np.errstate(divide='ignore', invalid='ignore'):
+        with np.errstate(all='ignore'):
             plane = np.where(points[:, 2:] > 0, points[:, :2] / points[:, 2:], np.nan)
-        distorted, _ = _distort(self.lens, self.coefficients, plane)
-        return np.asarray(distorted @ self.matrix[:2, :2].T + self.matrix[:2, 2])
+            distorted, _ = _distort(self.lens, self.coefficients, plane)
+            xy = distorted @ self.matrix[:2, :2].T + self.matrix[:2, 2]
+        return np.asarray(np.where(np.isfinite(xy).all(axis=1)[:, None], xy, np.nan))
 
     def unproject(self, xy: npt.NDArray[np.floating]) -> Float64Array:
         """
@@ -147,13 +171,14 @@ class CameraModel:
         Newton's method on the distortion; OpenCV's fixed-point iteration does not converge for strong lenses.
         """
         check_shape('xy', xy, ('N', 2))
-        offset = (xy.astype(np.float64) - self.matrix[:2, 2]).T
-        distorted = np.asarray(np.linalg.solve(self.matrix[:2, :2], offset).T, np.float64)
-        if not self.coefficients.any() and self.lens is not LensModel.EQUIDISTANT:
-            return distorted
-        if self.lens is LensModel.EQUIDISTANT:
-            return _undistort_equidistant(self.coefficients, distorted)
-        return _undistort_polynomial(self.lens, self.coefficients, distorted)
+        with np.errstate(all='ignore'):  # absurd coefficients overflow, to an answer of NaN
+            offset = (xy.astype(np.float64) - self.matrix[:2, 2]).T
+            distorted = np.asarray(np.linalg.solve(self.matrix[:2, :2], offset).T, np.float64)
+            if not self.coefficients.any() and self.lens is not LensModel.EQUIDISTANT:
+                return distorted
+            if self.lens is LensModel.EQUIDISTANT:
+                return _undistort_equidistant(self.coefficients, distorted)
+            return _undistort_polynomial(self.lens, self.coefficients, distorted)
 
 
 def _distort(lens: LensModel, coefficients: Float64Array, plane: Float64Array) -> tuple[Float64Array, Float64Array]:
@@ -214,32 +239,29 @@ def _undistort_equidistant(coefficients: Float64Array, distorted: Float64Array) 
     theta = np.minimum(radius, np.pi / 2)
     for _ in range(_NEWTON_STEPS):
         angle, slope = _fisheye_angle(coefficients, theta)
-        with np.errstate(divide='ignore', invalid='ignore'):
-            step = (angle - radius) / slope
+        step = (angle - radius) / slope
         theta = theta - step
         if not (np.abs(step) > _SETTLED).any():
             break
     # Rays at 90 degrees and beyond have no point at z = 1.
     good = (np.abs(_fisheye_angle(coefficients, theta)[0] - radius) < _CONVERGED) & (theta >= 0) & (theta < 1.55)
-    with np.errstate(divide='ignore', invalid='ignore'):
-        scale = np.where(radius > 1e-12, np.tan(theta) / radius, 1.0)
+    scale = np.where(radius > 1e-12, np.tan(theta) / radius, 1.0)
     return np.asarray(np.where(good[:, None], distorted * scale[:, None], np.nan))
 
 
 def _undistort_polynomial(lens: LensModel, coefficients: Float64Array, distorted: Float64Array) -> Float64Array:
     plane = distorted.copy()
-    with np.errstate(all='ignore'):
-        for _ in range(_NEWTON_STEPS):
-            value, jacobian = _distort(lens, coefficients, plane)
-            residual = value - distorted
-            (a, b), (c, d) = jacobian.transpose(1, 2, 0)
-            determinant = a * d - b * c
-            step = np.stack([d * residual[:, 0] - b * residual[:, 1], a * residual[:, 1] - c * residual[:, 0]], axis=1)
-            step /= determinant[:, None]
-            plane = plane - step
-            if not (np.abs(step) > _SETTLED).any():
-                break
+    for _ in range(_NEWTON_STEPS):
         value, jacobian = _distort(lens, coefficients, plane)
-        # A negative determinant lies past the fold of the polynomial, where the lens never maps a real ray.
-        good = (np.linalg.norm(value - distorted, axis=1) < _CONVERGED) & (np.linalg.det(jacobian) > 0)
+        residual = value - distorted
+        (a, b), (c, d) = jacobian.transpose(1, 2, 0)
+        determinant = a * d - b * c
+        step = np.stack([d * residual[:, 0] - b * residual[:, 1], a * residual[:, 1] - c * residual[:, 0]], axis=1)
+        step /= determinant[:, None]
+        plane = plane - step
+        if not (np.abs(step) > _SETTLED).any():
+            break
+    value, jacobian = _distort(lens, coefficients, plane)
+    # A negative determinant lies past the fold of the polynomial, where the lens never maps a real ray.
+    good = (np.linalg.norm(value - distorted, axis=1) < _CONVERGED) & (np.linalg.det(jacobian) > 0)
     return np.asarray(np.where(good[:, None], plane, np.nan))

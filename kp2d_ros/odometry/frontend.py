@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from kp2d_ros.core.records import (
     Float32Array,
@@ -36,6 +38,8 @@ from kp2d_ros.odometry.stage_clock import StageClock
 from kp2d_ros.odometry.texture import texture_at
 from kp2d_ros.odometry.tracks import NO_TRACKS, TrackTable
 from kp2d_ros.odometry.view import View, aligned_view, matched_rays, misfit, predicted_pixels
+
+A = TypeVar('A', bound='npt.NDArray[Any]')
 
 # (M,) in [0, 1] for M matches of a reference and a current image of a size (height, width); None: it cannot say.
 JudgeMatches = Callable[[Keypoints, Keypoints, Matches, tuple[int, int]], Float32Array | None]
@@ -240,16 +244,16 @@ def _result(link: Link, placement: Placement, pose: RelativePose | None, clock: 
     """
     What a frame gave, in pixels of the image as it came.
     """
-    view, matches = link.view, link.matches
-    xy = unshrink_pixels(view.keypoints.xy, view.scale)
+    view, matches, found = link.view, link.matches, link.view.keypoints
+    xy = unshrink_pixels(found.xy, view.scale)
     reference_xy = link.reference.keypoints.xy[matches.reference_index]
     return FrontendResult(
         seq=view.seq,
         stamp_ns=view.stamp_ns,
-        keypoints=replace(view.keypoints, xy=xy),
+        keypoints=Keypoints(_read_only(xy), _read_only(found.scores), _read_only(found.descriptors)),
         bearing_xy=None if view.camera is None else view.rays.xy.astype(np.float32),
-        track_ids=view.tracks.ids,
-        track_ages=view.tracks.ages,
+        track_ids=_read_only(view.tracks.ids),
+        track_ages=_read_only(view.tracks.ages),
         matches=matches,
         reference_xy=unshrink_pixels(reference_xy, link.reference.scale),
         current_xy=xy[matches.current_index],
@@ -257,11 +261,20 @@ def _result(link: Link, placement: Placement, pose: RelativePose | None, clock: 
         inlier_probability=link.probability,
         pose=pose,
         state=placement.motion.state,
-        world_from_camera=placement.world_from_camera,
+        world_from_camera=_read_only(placement.world_from_camera),
         scale_segment=placement.segment,
         stage_ms=clock.milliseconds,
         working_size=view.size,
     )
+
+
+def _read_only(array: A) -> A:
+    """
+    The same numbers, which the frontend goes on with and nobody else may change.
+    """
+    shown: A = array.view()
+    shown.flags.writeable = False
+    return shown
 
 
 def _relative_pose(link: Link, placement: Placement) -> RelativePose:

@@ -42,9 +42,9 @@ class Rays:
     @property
     def is_finite(self) -> BoolArray:
         """
-        (N,) whether the lens model had an answer.
+        (N,) whether the lens model had an answer of any use.
         """
-        return np.asarray(np.isfinite(self.xy).all(axis=1) & np.isfinite(self.px_per_unit))
+        return np.asarray(np.isfinite(self.vectors).all(axis=1) & (self.px_per_unit > 0) & (self.px_per_unit < np.inf))
 
     def take(self, index: npt.NDArray[np.int64] | BoolArray) -> Rays:
         """

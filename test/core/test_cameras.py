@@ -229,3 +229,34 @@ def test_a_resized_camera_sees_the_same_rays_in_the_resized_image():
     np.testing.assert_allclose(small.project(points), expected, atol=1e-10)
     np.testing.assert_allclose(small.resized(640, 480).matrix, camera.matrix, atol=1e-10)
     assert camera.resized(640, 480) is camera
+
+
+@pytest.mark.parametrize(
+    ('matrix', 'message'),
+    [
+        ([[1e-30, 0, 320], [0, 500, 240], [0, 0, 1]], r'found 1e-30 and 500 px for an image of 640x480, expected 6\.4'),
+        ([[500, 0, 320], [0, 1e30, 240], [0, 0, 1]], r'found 500 and 1e\+30 px for an image of 640x480'),
+        ([[-500, 0, 320], [0, 500, 240], [0, 0, 1]], 'expected finite numbers with positive focal lengths'),
+        ([[500, 0, np.nan], [0, 500, 240], [0, 0, 1]], 'expected finite numbers with positive focal lengths'),
+        ([[500, 0, 1e9], [0, 500, 240], [0, 0, 1]], r'found a centre of \(1e\+09, 240\) px'),
+        ([[500, 0, 320], [0, 500, -1e9], [0, 0, 1]], r'expected a centre within 640000 px'),
+        ([[500, 501, 320], [0, 500, 240], [0, 0, 1]], 'a skew of 501 px for an image of 640x480'),
+    ],
+)
+def test_a_matrix_that_no_camera_has_is_refused(matrix, message):
+    with pytest.raises(DataError, match=message):
+        CameraModel(640, 480, np.array(matrix, float), LensModel.PLUMB_BOB, np.zeros(0))
+
+
+@pytest.mark.parametrize('lens', LensModel)
+@pytest.mark.parametrize('size', [1.0, 1e3, 1e30, 1e150, 1e300])
+@pytest.mark.filterwarnings('error')
+def test_absurd_distortion_gives_finite_numbers_or_nan_and_no_warning(lens, size, rng):
+    count = {LensModel.PLUMB_BOB: 5, LensModel.RATIONAL_POLYNOMIAL: 8, LensModel.EQUIDISTANT: 4}[lens]
+    matrix = np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]])
+    camera = CameraModel(640, 480, matrix, lens, size * rng.choice([-1.0, 1.0], count))
+    xy = rng.uniform((0, 0), (640, 480), (50, 2))
+    points = np.column_stack([rng.uniform(-1, 1, (50, 2)), rng.uniform(-1, 3, 50)])
+    for found in (camera.project(points), camera.unproject(xy)):
+        assert not np.isinf(found).any()
+        np.testing.assert_array_equal(np.isnan(found[:, 0]), np.isnan(found[:, 1]))

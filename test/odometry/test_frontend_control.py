@@ -4,7 +4,10 @@
 What a frontend can be told while it runs, and the size that it works on.
 """
 
+from dataclasses import fields, is_dataclass
+
 import numpy as np
+import pytest
 
 from kp2d_ros.core.records import Frame, Keypoints, TrackingState
 from kp2d_ros.core.settings import build
@@ -52,6 +55,39 @@ def test_an_exchanged_extractor_is_used_from_the_next_frame_on(player, corridor,
     few = corridor.keypoints(truth[3], rng)
     player.frontend.exchange(lambda image: few)
     assert len(player.show(BLANK).keypoints) == len(few)
+
+
+def arrays_of(record):
+    """
+    Every array of a record and of the records in it, by its place.
+    """
+    for field in fields(record):
+        value = getattr(record, field.name)
+        if isinstance(value, np.ndarray):
+            yield field.name, value
+        elif is_dataclass(value):
+            yield from ((f'{field.name}.{name}', array) for name, array in arrays_of(value))
+
+
+def test_a_result_never_changes_afterwards(player, corridor, pose, rng):
+    results, before = [], []
+    for world_from_camera in drive(pose, 12):
+        results += player.play(corridor, [world_from_camera], rng, **FAULTS)
+        before.append({name: array.copy() for name, array in arrays_of(results[-1])})
+    for result, arrays in zip(results, before, strict=True):
+        found = dict(arrays_of(result))
+        assert found.keys() == arrays.keys()
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(found[name], array, err_msg=name)
+
+
+def test_what_the_frontend_remembers_cannot_be_written_into_through_a_result(player, corridor, pose, rng):
+    result = player.play(corridor, drive(pose, 2), rng, **FAULTS)[-1]
+    points = result.keypoints
+    shared = points.xy, points.scores, points.descriptors, result.track_ids, result.track_ages, result.world_from_camera
+    for array in shared:
+        with pytest.raises(ValueError, match='read-only'):
+            array[:] = 0
 
 
 def test_a_large_image_is_worked_on_small_and_answered_in_its_own_pixels(new_player, corridor, pose):

@@ -5,9 +5,11 @@ Whatever a detector may give: no error, and results that keep their promises.
 """
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kp2d_ros.core.cameras import CameraModel, LensModel
 from kp2d_ros.core.records import Keypoints, PoseModel, TrackingState
 
 KINDS = ('scene', 'again', 'blank', 'one', 'noise', 'line', 'heap', 'not finite')
@@ -65,3 +67,14 @@ def test_any_sequence_of_frames_gives_results_that_keep_their_promises(new_playe
     for kind in kinds:
         step += kind != 'again'
         check_promises(player.show(make_keypoints(kind, corridor, pose((0, 0, 0.4 * step)), rng)))
+
+
+@pytest.mark.parametrize('focal_px', [7.0, 500.0, 2e7])
+@pytest.mark.parametrize('size', [0.0, 1.0, 1e3, 1e150])
+@pytest.mark.filterwarnings('error')
+def test_odd_cameras_give_results_that_keep_their_promises_and_no_warning(new_player, corridor, pose, focal_px, size):
+    rng = np.random.default_rng(3)
+    matrix = np.array([[focal_px, 0, -600.0], [0, 3 * focal_px, 9000.0], [0, 0, 1]])
+    player = new_player(camera=CameraModel(640, 480, matrix, LensModel.PLUMB_BOB, size * np.ones(5)))
+    for step in (0, 0, 1, 2, 9):
+        check_promises(player.show(make_keypoints('scene', corridor, pose((0, 0, 0.4 * step)), rng)))
