@@ -7,24 +7,31 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from kp2d_ros.cli.command import add_methods_option, add_settings, list_settings, run_command, split_methods
-from kp2d_ros.core.errors import BackendError, ConfigError
+from kp2d_ros.core.errors import ConfigError
+from kp2d_ros.core.files import claim_folder, write_json
+from kp2d_ros.core.packages import is_installed, missing_package
 from kp2d_ros.core.settings import build, merge, parse_overrides, section
-from kp2d_ros.evaluation.fingerprint import read_versions
 from kp2d_ros.evaluation.keypoints.methods import MethodRules, ModelConfig, build_methods
 from kp2d_ros.evaluation.keypoints.page import make_page
-from kp2d_ros.evaluation.keypoints.prediction_cache import PredictionCache
-from kp2d_ros.evaluation.keypoints.report import KeypointEvaluation, format_table, unknown_notes, write_json
-from kp2d_ros.evaluation.keypoints.run import EvaluationDesk, chosen_pairs, evaluate_keypoints
-from kp2d_ros.evaluation.keypoints.summary import verdict
+from kp2d_ros.evaluation.keypoints.run import EvaluationDesk, PredictionCache, evaluate_keypoints
+from kp2d_ros.evaluation.keypoints.summary import (
+    KeypointEvaluation,
+    evaluation_as_dict,
+    format_table,
+    unknown_notes,
+    verdict,
+)
 from kp2d_ros.inference.models import METHODS_HELP
 from kp2d_ros.metrics.keypoint_protocol import KeypointProtocol
-from kp2d_ros.pairs.homography_sets import SyntheticConfig, open_homography_set, set_fingerprint
+from kp2d_ros.pairs.homography_sets import SyntheticConfig, open_homography_set
 
 SUMMARY = 'Repeatability, localisation, homographies and matching on image pairs whose homography is known.'
 
@@ -43,20 +50,54 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """
     The options of the command.
     """
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = f'{METHODS_HELP}\nsettings and their defaults:\n' + list_settings(KeypointSettings())
+    add_methods_option(parser, 'kp2d,opencv-orb,opencv-sift')
+    add_pair_arguments(parser)
+    parser.add_argument('--size', metavar='WxH', help='short for width=W height=H: 320x240 (default) or 640x480')
+    parser.add_argument('--no-cache', action='store_true', help='keep no keypoints in DIR/cache')
+    add_settings(parser, 'top_k=500')
+
+
+def add_pair_arguments(parser: argparse.ArgumentParser) -> None:
+    """
+    What all commands take that evaluate pairs of images under known homographies.
+    """
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument(
         'dataset',
         type=Path,
         metavar='DATASET',
         help='HPatches folder (i_* and v_* with images 1 to 6 and H_1_2 to H_1_6), or a folder or tar of photographs',
     )
-    add_methods_option(parser, 'kp2d,opencv-orb,opencv-sift')
     parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='for report.html, report.json, cache/')
-    parser.add_argument('--size', metavar='WxH', help='short for width=W height=H: 320x240 (default) or 640x480')
-    parser.add_argument('--no-cache', action='store_true', help='keep no keypoints in DIR/cache')
     parser.add_argument('--quiet', action='store_true', help='no progress bar')
-    add_settings(parser, 'top_k=500')
+
+
+@contextmanager
+def claim_reports(out: Path) -> Iterator[None]:
+    """
+    Keep other runs out of the folder of an evaluation, and say what is kept of one that is interrupted.
+
+    :raises DataError: at once, if nothing can be written there or another run writes there.
+    """
+    with claim_folder(out):
+        try:
+            yield
+        except KeyboardInterrupt:
+            if (out / 'cache').is_dir():
+                print(f'{out}/cache keeps what was found: the same command goes on from there', file=sys.stderr)
+            raise
+
+
+def check_report_packages() -> None:
+    """
+    Whether reports can be made: asked before the work, not after it.
+
+    :raises BackendError: if a package is missing.
+    """
+    for package in ('jinja2', 'matplotlib'):
+        if not is_installed(package):
+            raise missing_package('the report', package)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -67,46 +108,34 @@ def run(args: argparse.Namespace) -> int:
     """
     from tqdm import tqdm
 
-    if importlib.util.find_spec('matplotlib') is None:  # before the work, not after it
-        raise BackendError("the report needs the Python package matplotlib: pip install 'kp2d_ros[evaluation]'")
+    check_report_packages()
     settings = build(KeypointSettings, merge(_parse_size(args.size), parse_overrides(args.settings)))
     rules = MethodRules(settings.candidates, settings.color_order)
     methods = build_methods(split_methods(args.methods), rules, settings.model)
     images = open_homography_set(args.dataset, settings.size, settings.synthetic)
-    pairs = chosen_pairs(images, settings)
     desk = EvaluationDesk(images, settings, PredictionCache(None if args.no_cache else args.out / 'cache'))
-    total = len(pairs) * len(methods)
-    with tqdm(total=total, unit='pair', disable=True if args.quiet else None, leave=False) as bar:
+    total = len(desk.pairs) * len(methods)
+    with (
+        claim_reports(args.out),
+        tqdm(total=total, unit='pair', disable=True if args.quiet else None, leave=False) as bar,
+    ):
 
         def on_pair(method: str) -> None:
             bar.set_description(method, refresh=False)
             bar.update()
 
-        results = evaluate_keypoints(desk, pairs, methods, on_pair)
-    evaluation = KeypointEvaluation(
-        dataset=images.name,
-        dataset_fingerprint=set_fingerprint(pairs, desk.fingerprints),
-        image_count=len(desk.fingerprints),
-        protocol=settings,
-        versions=read_versions(),
-        methods=results,
-    )
-    write_json(evaluation, args.out / 'report.json')
-    make_page(evaluation, desk, methods).write(args.out / 'report.html')
-    _print_evaluation(evaluation)
-    print(f'written {args.out}/report.html, report.json')
-    return 0
-
-
-def _print_evaluation(evaluation: KeypointEvaluation) -> None:
-    print(f'{evaluation.dataset}: {len(evaluation.methods[0].pairs)} pairs, means (* best)')
-    print(format_table(evaluation.methods))
-    print()
-    for sentence in (*verdict(evaluation.methods), *unknown_notes(evaluation.methods)):
+        results = evaluate_keypoints(desk, methods, on_pair)
+        evaluation = KeypointEvaluation(desk.facts(), settings, results)
+        write_json(args.out / 'report.json', evaluation_as_dict(evaluation))
+        make_page(evaluation, desk, methods).write(args.out / 'report.html')
+    print(f'{evaluation.data.name}: {evaluation.data.pairs} pairs, means (* best)\n{format_table(results)}\n')
+    for sentence in (*verdict(results), *unknown_notes(results)):
         print(f'- {sentence}')
-    reused = sum(method.reused_count for method in evaluation.methods)
+    reused = sum(method.reused_count for method in results)
     if reused:
         print(f'- {reused} predictions came from the cache of an earlier run')
+    print(f'written {args.out}/report.html, report.json')
+    return 0
 
 
 def _parse_size(text: str | None) -> dict[str, int]:

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from kp2d_ros.core.records import Float64Array
-from kp2d_ros.metrics.keypoint_pair import KeypointPair, Size, mutual_matches, warp
+from kp2d_ros.metrics.keypoint_pair import KeypointPair, mutual_matches, warp
 from kp2d_ros.metrics.keypoint_protocol import KeypointProtocol
 
 _SMALLEST_SAMPLE = 4
@@ -73,17 +73,10 @@ def corner_error(pair: KeypointPair, estimate: Float64Array | None) -> float:
     """
     if estimate is None:
         return float('inf')
-    places = corners(pair.size)
+    right, bottom = pair.size[0] - 1.0, pair.size[1] - 1.0
+    places = np.array([[0, 0], [0, bottom], [right, 0], [right, bottom]])  # centres of the pixels in the corners
     error = float(np.linalg.norm(warp(pair.target_from_source, places) - warp(estimate, places), axis=1).mean())
     return error if np.isfinite(error) else float('inf')
-
-
-def corners(size: Size) -> Float64Array:
-    """
-    (4, 2) centres of the pixels in the corners.
-    """
-    right, bottom = size[0] - 1.0, size[1] - 1.0
-    return np.array([[0, 0], [0, bottom], [right, 0], [right, bottom]])
 
 
 def _estimate(source: np.ndarray, target: np.ndarray, protocol: KeypointProtocol) -> Float64Array | None:

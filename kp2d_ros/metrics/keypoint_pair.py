@@ -44,7 +44,7 @@ class KeypointPair:
         """
         The homography the other way round.
         """
-        return invert(self.target_from_source)
+        return np.asarray(np.linalg.inv(self.target_from_source), np.float64)
 
     @property
     def warped_source(self) -> Float64Array:
@@ -52,6 +52,15 @@ class KeypointPair:
         (N, 2) where the source points lie in the target image; NaN for points at infinity.
         """
         return warp(self.target_from_source, self.source.xy)
+
+    def errors_px(self, rows: IndexArray) -> Float64Array:
+        """
+        (M,) how far matched points are from where they belong, in target pixels; infinite for points at infinity.
+
+        :param rows: (M, 2) rows of source and target.
+        """
+        errors = np.linalg.norm(self.warped_source[rows[:, 0]] - self.target.xy[rows[:, 1]], axis=1)
+        return np.asarray(np.where(np.isnan(errors), np.inf, errors))
 
     def swapped(self) -> KeypointPair:
         """
@@ -90,13 +99,6 @@ def warp(homography: Float64Array, xy: npt.NDArray[np.floating]) -> Float64Array
         return np.asarray(np.where(np.abs(mapped[:, 2:]) > 1e-12, mapped[:, :2] / mapped[:, 2:], np.nan))
 
 
-def invert(homography: Float64Array) -> Float64Array:
-    """
-    The (3, 3) homography the other way round.
-    """
-    return np.asarray(np.linalg.inv(homography), np.float64)
-
-
 def inside(xy: Float64Array, size: Size) -> BoolArray:
     """
     (N,) whether points lie in 0 <= x < width, 0 <= y < height; False for NaN.
@@ -104,25 +106,11 @@ def inside(xy: Float64Array, size: Size) -> BoolArray:
     return np.asarray((xy >= 0).all(axis=1) & (xy < np.array(size)).all(axis=1))
 
 
-def best_first(scores: npt.NDArray[np.floating], count: int) -> IndexArray:
-    """
-    Rows of the ``count`` highest scores, best first; equal scores keep their order.
-    """
-    return np.argsort(-scores, kind='stable')[:count]
-
-
 def rising(scores: npt.NDArray[np.floating], count: int) -> IndexArray:
     """
     Rows of the ``count`` highest scores, the best last; equal scores keep their order.
     """
     return np.argsort(scores, kind='stable')[max(len(scores) - count, 0) :]
-
-
-def best_keypoints(keypoints: Keypoints, count: int) -> Keypoints:
-    """
-    The ``count`` keypoints of the highest scores, best first.
-    """
-    return take(keypoints, best_first(keypoints.scores, count))
 
 
 def take(keypoints: Keypoints, rows: IndexArray | BoolArray) -> Keypoints:

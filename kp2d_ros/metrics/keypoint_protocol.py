@@ -3,7 +3,13 @@
 """
 The rules of the keypoint evaluation of KP2D (arXiv 1912.10615, its public code), and the variants of them.
 
-The defaults are the public code to the letter; every departure from it is a setting with a name.
+The defaults are those of the public code, and what can be chosen otherwise is a setting with a name. Two things differ
+from it whatever the settings:
+
+- Paper differs: a pair with points in common view of which none is repeated has no localisation error. The public code
+  divides by zero there, so that its mean over a set with such a pair is NaN; here the pair is left out and counted.
+- Descriptors of the ResNet network are sampled at the places where training sampled them (``align_corners=True``). The
+  public code samples them with ``align_corners=False`` when it evaluates, up to half an element of the map beside.
 """
 
 from __future__ import annotations

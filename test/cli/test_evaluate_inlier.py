@@ -5,12 +5,14 @@
 """
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
 from kp2d_ros.cli.evaluate_inlier import main
+from kp2d_ros.core.files import claim_folder
 
 torch = pytest.importorskip('torch')
 pytest.importorskip('matplotlib')
@@ -73,3 +75,12 @@ def test_refuses_in_one_line(data, tmp_path, capsys, arguments, message):
     assert main([*command, *SMALL, *arguments]) == 1
     error = capsys.readouterr().err
     assert error.startswith('error: ') and message in error and error.count('\n') == 1
+
+
+def test_a_folder_that_another_run_writes_into_is_refused(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [str(data / 'photos'), '--method', str(data / 'best.safetensors'), '--out', str(tmp_path)]
+    with claim_folder(tmp_path):
+        assert main([*command, *SMALL]) == 1
+    assert 'another run is writing into this folder' in capsys.readouterr().err

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import pytest
 
+import kp2d_ros.cli.evaluate_keypoints as command
 from kp2d_ros.cli.main import main
+from kp2d_ros.core.files import claim_folder
+from kp2d_ros.evaluation.keypoints.methods import Method
+from kp2d_ros.evaluation.keypoints.run import EvaluationDesk
 
 SMALL = ['width=144', 'height=96', 'top_k=40', 'orders=2', 'model.threads=1', '--quiet']
 
@@ -34,7 +40,7 @@ def test_evaluates_methods_and_writes_both_reports(hpatches, out, capsys):
     page = (out / 'report.html').read_text()
     for words in ('Which is better', 'v_shift', 'untrained:compact-n', report['dataset']['fingerprint']):
         assert words in page
-    assert page.count('<img ') == 2 + 2 * 3
+    assert page.count('<img ') == 3 + 2 * 3
     assert 'http://' not in page and 'https://' not in page and '<script' not in page
 
 
@@ -92,6 +98,43 @@ def test_what_cannot_be_is_one_line(hpatches, out, capsys, words, message):
     error = capsys.readouterr().err
     assert message in error and error.count('\n') == 1
     assert not out.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_work(
+    hpatches: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(*arguments: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(command, 'evaluate_keypoints', work)
+    (tmp_path / 'file').write_text('')
+    assert evaluate(hpatches, '--out', tmp_path / 'file' / 'out', '--methods', 'sift', *SMALL) == 1
+    assert 'file/out: cannot be written' in capsys.readouterr().err
+    with claim_folder(tmp_path / 'out'):
+        assert evaluate(hpatches, '--out', tmp_path / 'out', '--methods', 'sift', *SMALL) == 1
+    assert 'another run is writing into this folder' in capsys.readouterr().err
+
+
+def test_an_interrupted_run_says_what_it_keeps(
+    hpatches: Path, out: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(desk: EvaluationDesk, methods: Sequence[Method], on_pair: object) -> None:
+        desk.predict(methods[0], desk.pairs[0].source)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, 'evaluate_keypoints', interrupted)
+    assert evaluate(hpatches, '--out', out, '--methods', 'sift', *SMALL) == 130
+    assert 'out/cache keeps what was found: the same command goes on from there' in capsys.readouterr().err
+    assert len(list(out.rglob('*.npz'))) == 1
+
+
+def test_the_page_answers_first_and_explains_its_terms_where_they_are_used(hpatches: Path, out: Path) -> None:
+    assert evaluate(hpatches, '--methods', 'opencv-orb,sift', '--out', out, *SMALL) == 0
+    page = (out / 'report.html').read_text()
+    answer, chart, table = (page.index(words) for words in ('Homographies, the task itself', '<img ', '<table>'))
+    terms = page.index('<dt>C1</dt>')
+    assert answer < chart < table < terms < page.index('</table>', table) + 2000
+    assert 'has no localisation error and is left out of its mean' in page and 'Descriptors of a ResNet' in page
 
 
 def test_a_dataset_that_is_not_there_is_one_line(tmp_path, out, capsys):

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from kp2d_ros.core.records import Keypoints
-from kp2d_ros.metrics.detector import score_detector
 from kp2d_ros.metrics.keypoint_pair import KeypointPair, inside, warp
+from kp2d_ros.metrics.keypoint_scores import score_detector
 
 SIZE = (80, 60)
 SHIFT = np.array([[1.0, 0, 10], [0, 1, 5], [0, 0, 1]])

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from kp2d_ros.core.errors import ConfigError
 from kp2d_ros.core.records import Keypoints
-from kp2d_ros.metrics.homography_estimate import area_under_curve, corners, correctness, homography_errors
-from kp2d_ros.metrics.keypoint_pair import KeypointPair, invert, warp
+from kp2d_ros.metrics.homography_estimate import area_under_curve, correctness, homography_errors
+from kp2d_ros.metrics.keypoint_pair import KeypointPair, warp
 from kp2d_ros.metrics.keypoint_protocol import KeypointProtocol, resize_for, scale_homography
 
 SIZE = (80, 60)
@@ -40,7 +41,17 @@ def test_the_error_is_that_of_the_corners_of_the_image():
     twice = np.diag([2.0, 2.0, 1.0])
     found = homography_errors(make_pair(xy, xy, twice), PROTOCOL)
     assert found.rising_px == pytest.approx((0 + 59 + 79 + math.hypot(79, 59)) / 4, rel=1e-3)
-    assert corners(SIZE).tolist() == [[0, 0], [0, 59], [79, 0], [79, 59]]
+
+
+def test_points_that_the_other_image_does_not_show_take_no_places():
+    # In each image the eight points of the highest scores lie where the other one does not look; six take part.
+    seen = np.array([(5, 5), (35, 5), (5, 45), (35, 45), (20, 15), (11, 20)])
+    shift = np.array([[1.0, 0, 30], [0, 1, 5], [0, 0, 1]])
+    unseen = [np.stack([np.full(8, x), 5 + 6 * np.arange(8)], axis=1) for x in (70, 5)]
+    pair = make_pair(np.concatenate([seen, unseen[0]]), np.concatenate([seen + np.array([30, 5]), unseen[1]]), shift)
+    pair = replace(pair, count=len(seen))
+    found = homography_errors(pair, PROTOCOL)
+    assert found.match_count == len(seen) and found.rising_px == pytest.approx(0, abs=1e-3)
 
 
 def test_fewer_than_four_matches_give_no_homography(rng):
@@ -76,7 +87,7 @@ def test_scaling_follows_the_public_code_or_the_resizing():
     moved = (warp(truth, xy) + 0.5) * (0.25, 0.5) - 0.5
     assert warp(scale_homography(exact, truth, (160, 240), (320, 120)), resized) == pytest.approx(moved)
     same = scale_homography(exact, truth, (80, 60), (80, 60))
-    assert same == pytest.approx(truth) and invert(same) @ truth == pytest.approx(np.eye(3))
+    assert same == pytest.approx(truth) and np.linalg.inv(same) @ truth == pytest.approx(np.eye(3))
 
 
 def test_numbers_follow_from_the_size():

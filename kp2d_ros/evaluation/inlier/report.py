@@ -6,23 +6,28 @@ What an IO-Net is worth, in words, as JSON and as a page.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
-from kp2d_ros.core.files import write_text
 from kp2d_ros.core.settings import flatten
+from kp2d_ros.drawing.figure import DENSITY, Axes, line_chart
 from kp2d_ros.evaluation.html_page import Page
 from kp2d_ros.evaluation.html_table import Better
 from kp2d_ros.evaluation.inlier.run import THRESHOLDS_PX, InlierReport, SamplingScore
+from kp2d_ros.evaluation.keypoints.run import DataFacts
 from kp2d_ros.metrics.spread import confidence_interval
 
 FORMAT_VERSION = 1
 _HEADLINE = THRESHOLDS_PX.index(3.0)
 _COMPARED = (('guided', 'uniform'), ('filtered', 'uniform'), ('opencv prosac by io-net', 'opencv prosac by distance'))
+_TERMS = (
+    ('average precision', 'area under the curve of precision over recall when matches are taken in this order.'),
+    ('precision', 'share of the matches taken for right that are right.'),
+    ('recall', 'share of the right matches that are taken for right.'),
+    ('F1', 'harmonic mean of precision and recall.'),
+)
 _MEANING = {
     'uniform': 'every match has the same chance to be drawn',
     'guided': 'matches are drawn in proportion to their probability',
@@ -36,15 +41,14 @@ _MEANING = {
 @dataclass(frozen=True, slots=True)
 class InlierEvaluation:
     """
-    A report, and what it depends on: data, models, settings (a dataclass of settings) and versions.
+    What came out, and what it depends on: data, the facts of the network, the name of the IO-Net's file, and settings
+    (a dataclass of settings).
     """
 
-    dataset: str
-    dataset_fingerprint: str
+    data: DataFacts
     model: Mapping[str, Any]
     inlier_model: str
     settings: Any
-    versions: Mapping[str, str]
     report: InlierReport
 
 
@@ -83,25 +87,16 @@ def format_report(report: InlierReport) -> str:
     return '\n'.join(lines)
 
 
-def write_json(evaluation: InlierEvaluation, path: Path) -> None:
+def evaluation_as_dict(evaluation: InlierEvaluation) -> dict[str, Any]:
     """
-    Write everything as JSON; what is not known is null.
-
-    :raises DataError: if it cannot be written.
+    Everything as JSON values; what is not known is null.
     """
     report = evaluation.report
-    document = {
-        'kind': 'inlier',
-        'version': FORMAT_VERSION,
-        'dataset': {
-            'name': evaluation.dataset,
-            'fingerprint': evaluation.dataset_fingerprint,
-            'pairs': report.pair_count,
-        },
+    settings = {name: value for name, value, _ in flatten(evaluation.settings)}
+    return {
+        **evaluation.data.report_head('inlier', FORMAT_VERSION, settings),
         'model': dict(evaluation.model),
         'inlier_model': evaluation.inlier_model,
-        'settings': {name: value for name, value, _ in flatten(evaluation.settings)},
-        'versions': dict(evaluation.versions),
         'verdict': verdict(report),
         'classifier': {name: _known(value) for name, value in asdict(report.classifier).items()},
         'thresholds_px': THRESHOLDS_PX,
@@ -115,31 +110,33 @@ def write_json(evaluation: InlierEvaluation, path: Path) -> None:
             for score in report.sampling
         ],
     }
-    write_text(path, json.dumps(document, indent=1, allow_nan=False) + '\n')
 
 
 def make_page(evaluation: InlierEvaluation) -> Page:
     """
     The page for somebody who has never seen this project.
+
+    :raises BackendError: if matplotlib is not installed.
     """
     report, score = evaluation.report, evaluation.report.classifier
-    page = Page(f'IO-Net on {evaluation.dataset}')
+    classified, ordered, *sampled = verdict(report)
+    page = Page(f'IO-Net on {evaluation.data.name}')
     page.paragraph(
         'IO-Net sees where the two keypoints of every match are and how far their descriptors are apart, and says '
         f'which matches are right. Here it judges the matches of {evaluation.model.get("model", "a network")} in '
         f'{report.pair_count} pairs of images whose true homography is known.'
     )
-    page.heading('Does it help, on what, and by how much')
-    page.bullets(verdict(report))
-    page.paragraph('+- is the 95 % interval over runs with other samples; other images would differ by more.')
-    page.heading('As a classifier of matches')
-    page.table(
-        ['ordered by', 'average precision'],
-        [['IO-Net', score.average_precision], ['descriptor distance', score.distance_average_precision]],
-        best={'average precision': Better.HIGH},
-        caption=f'All {score.match_count} matches together; taking all of them gives {_percent(score.right_share)}.',
+    page.heading('Does it help')
+    page.paragraph(sampled[0])
+    page.figure(
+        _sampling_chart(report),
+        'RANSAC tries samples of four matches and keeps the homography that most matches agree with; it is right if it '
+        'puts the corners of the image within 3 px of where they belong. Better ways to sample need fewer samples.',
+        density=DENSITY,
     )
-    page.heading('As a filter and as the guide of RANSAC')
+    page.terms((name, f'{meaning}.') for name, meaning in _MEANING.items())
+    page.bullets(sampled[1:])
+    page.paragraph('+- is the 95 % interval over runs with other samples; other images would differ by more.')
     headers = [f'within {limit:g} px' for limit in THRESHOLDS_PX]
     page.table(
         ['samples', 'method', *headers],
@@ -149,17 +146,33 @@ def make_page(evaluation: InlierEvaluation) -> Page:
         caption=f'Share of homographies whose corners are right, mean over {len(report.sampling[0].runs)} runs with '
         'other samples. The first three try exactly so many samples; OpenCV may stop before, and refines.',
     )
-    page.bullets(f'{name}: {meaning}.' for name, meaning in _MEANING.items())
+    page.heading('As a classifier of matches')
+    page.bullets([classified, ordered])
+    page.table(
+        ['ordered by', 'average precision'],
+        [['IO-Net', score.average_precision], ['descriptor distance', score.distance_average_precision]],
+        best={'average precision': Better.HIGH},
+        caption=f'All {score.match_count} matches together; taking all of them gives {_percent(score.right_share)}.',
+    )
+    page.terms(_TERMS)
     page.heading('Settings, versions and hashes')
     facts = {
-        'dataset': evaluation.dataset_fingerprint,
+        'dataset': evaluation.data.fingerprint,
         'inlier_model': evaluation.inlier_model,
         **evaluation.model,
         **{name: value for name, value, _ in flatten(evaluation.settings)},
-        **evaluation.versions,
+        **evaluation.data.versions,
     }
     page.preformatted('\n'.join(f'{name}: {value}' for name, value in facts.items()))
     return page
+
+
+def _sampling_chart(report: InlierReport) -> bytes:
+    lines: dict[str, list[float]] = {}
+    for score in report.sampling:
+        lines.setdefault(score.method, []).append(score.correctness[_HEADLINE])
+    ticks = list(dict.fromkeys(score.iterations for score in report.sampling))
+    return line_chart({'': lines}, Axes('samples', 'homographies right to 3 px', ticks, log=True))
 
 
 def _difference(first: SamplingScore, second: SamplingScore) -> str:

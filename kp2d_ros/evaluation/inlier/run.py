@@ -157,10 +157,8 @@ def judge_pair(pair: KeypointPair, judge: Judge, matching: MatchingConfig) -> Ju
     best = pair.best()
     matches = match(best.source, best.target, matching)
     width, height = pair.size
-    errors_px = np.linalg.norm(
-        best.warped_source[matches.reference_index] - best.target.xy[matches.current_index], axis=1
-    )
-    right = np.asarray(errors_px <= pair.threshold_px)  # False for NaN
+    errors_px = best.errors_px(np.stack([matches.reference_index, matches.current_index], axis=1))
+    right = np.asarray(errors_px <= pair.threshold_px)
     return JudgedPair(best, matches, right, judge(best.source, best.target, matches, (height, width)))
 
 

@@ -6,38 +6,54 @@ A keypoint evaluation as one HTML page for somebody who has never seen this proj
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import cv2
+import numpy as np
+
+from kp2d_ros.core.records import Matches
+from kp2d_ros.drawing.caption import LegendEntry, add_caption
+from kp2d_ros.drawing.figure import DENSITY, Axes, Bar, bar_chart, line_chart, time_chart
+from kp2d_ros.drawing.matches import INLIER, OUTLIER, MatchedPair, draw_matches
 from kp2d_ros.evaluation.html_page import Page
 from kp2d_ros.evaluation.html_table import Better, Cell
-from kp2d_ros.evaluation.keypoints.figures import (
-    DENSITY,
-    MOST_LINES,
-    PICTURE_DENSITY,
-    draw_accuracy,
-    draw_latencies,
-    draw_pair_matches,
-)
 from kp2d_ros.evaluation.keypoints.methods import Method
-from kp2d_ros.evaluation.keypoints.report import HEADLINES, KeypointEvaluation, settings_as_dict, unknown_notes
 from kp2d_ros.evaluation.keypoints.run import EvaluationDesk, MethodResult, PairResult
 from kp2d_ros.evaluation.keypoints.summary import (
     ALL,
     FIGURE_BY_NAME,
+    HEADLINES,
+    KeypointEvaluation,
     by_sequence,
+    mean_interval,
     mean_of,
+    settings_as_dict,
     splits,
+    unknown_notes,
     verdict,
 )
-from kp2d_ros.metrics.keypoint_protocol import CORNER_PX, LARGE_SEQUENCES, KeypointProtocol
+from kp2d_ros.metrics.keypoint_pair import mutual_matches, take
+from kp2d_ros.metrics.keypoint_protocol import ACCURACY_PX, CORNER_PX, LARGE_SEQUENCES, KeypointProtocol
 from kp2d_ros.metrics.spread import Spread
+from kp2d_ros.pairs.homography_sets import HomographyPair
 
+MOST_LINES = 120
+_PICTURE_WIDTH = 480  # of one image of a pair, in pixels
+_PICTURE_DENSITY = 1.62  # two pairs stand side by side on a wide screen
 _FOLD_FROM = 12  # sequences
-_SEQUENCE_COLUMNS = ('repeatability', 'localisation_px', 'correct_1', 'correct_3', 'matching_score', 'accuracy_3')
-_RISING_COLUMNS = tuple(f'correct_{threshold}{end}' for end in ('_rising', '') for threshold in CORNER_PX)
 _LOST_PX = 1e4  # farther than this is nowhere
 _PIXEL_DIGITS = {'Loc px': 2}
+_CHARTED = {  # title of a field of the first chart: figure, factor
+    'homographies right to 3 px (%)': ('correct_3', 100.0),
+    'matches right to 3 px (%)': ('accuracy_3', 100.0),
+    'localisation error (px)': ('localisation_px', 1.0),
+}
+_SEQUENCE_COLUMNS = ('repeatability', 'localisation_px', 'correct_1', 'correct_3', 'matching_score', 'accuracy_3')
+_RISING_COLUMNS = tuple(f'correct_{threshold}{end}' for end in ('_rising', '') for threshold in CORNER_PX)
+
+# Some leading cells of a row, and the pairs that its figures are the means of.
+_Row = tuple[Sequence[Cell], Sequence[PairResult]]
 
 
 def make_page(evaluation: KeypointEvaluation, desk: EvaluationDesk, methods: Sequence[Method]) -> Page:
@@ -49,23 +65,24 @@ def make_page(evaluation: KeypointEvaluation, desk: EvaluationDesk, methods: Seq
     :raises BackendError: if matplotlib is not installed.
     """
     results = evaluation.methods
-    page = Page(f'Keypoints on {evaluation.dataset}')
+    sentences = list(verdict(results))
+    page = Page(f'Keypoints on {evaluation.data.name}')
     page.paragraph(_what(evaluation))
-    page.heading('Which is better, on what, and by how much')
-    page.bullets(verdict(results))
-    _add_tables(page, results)
-    page.heading('Accuracy of matches')
-    page.figure(
-        draw_accuracy(results),
-        'Mean matching accuracy: share of the mutual nearest neighbours among the best points that are right up to a '
-        'threshold, mean over the pairs.',
-        density=DENSITY,
-    )
+    page.heading('Which is better')
+    page.paragraph(sentences[0])
+    page.figure(_headline_chart(results), _headline_caption(results), density=DENSITY)
+    page.heading('All pairs')
+    everything: list[_Row] = [([method.name], method.pairs) for method in results]
+    _table(page, ['method'], everything, HEADLINES, 'Means over all pairs; the best of a column is marked.')
+    page.terms((FIGURE_BY_NAME[name].header, f'{FIGURE_BY_NAME[name].meaning}.') for name in HEADLINES)
+    page.heading('In words')
+    page.bullets(sentences[1:])
+    _add_parts(page, results)
+    _add_accuracy(page, results)
+    _add_rising(page, everything)
     _add_sequences(page, results)
     _add_pictures(page, results, desk, methods)
     _add_times(page, results)
-    page.heading('What the columns mean')
-    page.bullets(f'{FIGURE_BY_NAME[name].header}: {FIGURE_BY_NAME[name].meaning}.' for name in HEADLINES)
     page.heading('Rules of this evaluation')
     page.bullets(_rules(evaluation))
     page.heading('Versions and hashes')
@@ -74,68 +91,98 @@ def make_page(evaluation: KeypointEvaluation, desk: EvaluationDesk, methods: Seq
 
 
 def _what(evaluation: KeypointEvaluation) -> str:
-    protocol, pairs = evaluation.protocol, evaluation.methods[0].pairs
-    parts = {name: part for name, part in splits(pairs).items() if name != ALL}
+    protocol, data = evaluation.protocol, evaluation.data
+    parts = {name: part for name, part in splits(evaluation.methods[0].pairs).items() if name != ALL}
     by_kind = f' ({", ".join(f"{len(part)} with changes of {name}" for name, part in parts.items())})' if parts else ''
     return (
-        f'{len(evaluation.methods)} methods on {len(pairs)} pairs of images{by_kind} from {len(by_sequence(pairs))} '
-        f'sequences ({evaluation.dataset}). The true homography of every pair is known. Each method looks for '
-        f'keypoints in images of {protocol.width}x{protocol.height} pixels; its best {protocol.keypoints} of up to '
-        f'{protocol.candidates} candidates take part. The best figure of a column is marked.'
+        f'{len(evaluation.methods)} methods on {data.pairs} pairs of images{by_kind} from {data.sequences} sequences '
+        f'({data.name}). The true homography of every pair is known. Each method looks for keypoints in images of '
+        f'{protocol.width}x{protocol.height} pixels; its best {protocol.keypoints} of up to {protocol.candidates} '
+        'candidates take part.'
+    )
+
+
+def _headline_chart(results: Sequence[MethodResult]) -> bytes:
+    fields: dict[str, dict[str, Bar]] = {}
+    for title, (figure, factor) in _CHARTED.items():
+        for method in results:
+            mean, ends = mean_of(method.pairs, figure).value, mean_interval(method.pairs, figure)
+            if np.isfinite(mean):
+                interval = None if ends is None else (factor * ends[0], factor * ends[1])
+                fields.setdefault(title, {})[method.name] = Bar(factor * mean, interval)
+    return bar_chart(fields)
+
+
+def _headline_caption(results: Sequence[MethodResult]) -> str:
+    text = (
+        'The matches of a pair give a homography: it is right if it puts the corners of the image within 3 px of where '
+        'they belong. A match is right if it is within 3 px. The localisation error, better when low, is how far '
+        'points found again are from where they belong.'
+    )
+    if mean_interval(results[0].pairs, 'correct_3') is None:
+        return text
+    return (
+        f'{text} Thin lines: where 95 % of the means lie when the sequences are drawn anew. Methods differ more surely '
+        'than these lines let one think, since all see the same pairs: see the intervals in words.'
     )
 
 
 def _table(
-    page: Page,
-    lead: Mapping[str, Callable[[MethodResult, str], Cell]],
-    rows: Sequence[tuple[MethodResult, str, Sequence[PairResult]]],
-    columns: Sequence[str],
-    caption: str,
-    within: str | None = None,
+    page: Page, lead: Sequence[str], rows: Iterable[_Row], columns: Sequence[str], caption: str, within: str = ''
 ) -> None:
-    """
-    A table of means: some leading columns, then figures, a row for each method and part of the pairs.
-    """
     figures = [FIGURE_BY_NAME[name] for name in columns]
     page.table(
         [*lead, *(figure.header for figure in figures)],
-        [
-            [*(make(method, part) for make in lead.values()), *(mean_of(pairs, f.name).value for f in figures)]
-            for method, part, pairs in rows
-        ],
+        [[*cells, *(mean_of(pairs, figure.name).value for figure in figures)] for cells, pairs in rows],
         best={figure.header: figure.better for figure in figures if figure.better is not None},
         digits={header: digits for header, digits in _PIXEL_DIGITS.items() if header in {f.header for f in figures}},
-        within=within,
+        within=within or None,
         caption=caption,
     )
 
 
-def _name(method: MethodResult, part: str) -> Cell:
-    return method.name
+def _rows_by_part(parts: Sequence[Mapping[str, Sequence[PairResult]]], results: Sequence[MethodResult]) -> list[_Row]:
+    """
+    A row for each part of the pairs and each method, the methods of a part together.
+    """
+    return [
+        ([name, method.name], own[name])
+        for name in parts[0]
+        for method, own in zip(results, parts, strict=True)
+        if name != ALL
+    ]
 
 
-def _part(method: MethodResult, part: str) -> Cell:
-    return part
-
-
-def _count(method: MethodResult, part: str) -> Cell:
-    return len(splits(method.pairs)[part])
-
-
-def _add_tables(page: Page, results: Sequence[MethodResult]) -> None:
-    page.heading('All pairs')
-    everything = [(method, ALL, method.pairs) for method in results]
-    _table(page, {'method': _name}, everything, HEADLINES, 'Means over all pairs. Loc is better when low.')
-    parts = [name for name in splits(results[0].pairs) if name != ALL]
-    if parts:
+def _add_parts(page: Page, results: Sequence[MethodResult]) -> None:
+    rows = _rows_by_part([splits(method.pairs) for method in results], results)
+    if rows:
         page.heading('Light and viewpoint')
-        rows = [(method, part, splits(method.pairs)[part]) for part in parts for method in results]
-        lead = {'changes of': _part, 'pairs': _count, 'method': _name}
-        _table(page, lead, rows, HEADLINES, 'Means over the pairs of each kind.', within='changes of')
+        _table(page, ['changes of', 'method'], rows, HEADLINES, 'Means over the pairs of each kind.', 'changes of')
+
+
+def _add_accuracy(page: Page, results: Sequence[MethodResult]) -> None:
+    page.heading('Accuracy of matches')
+    parts = [splits(method.pairs) for method in results]
+    panels = {
+        f'{split} ({len(pairs)} pairs)': {
+            method.name: [mean_of(own[split], f'accuracy_{threshold}').value for threshold in ACCURACY_PX]
+            for method, own in zip(results, parts, strict=True)
+        }
+        for split, pairs in parts[0].items()
+    }
+    page.figure(
+        line_chart(panels, Axes('threshold (px)', 'share of right matches', ACCURACY_PX)),
+        'Mean matching accuracy (MMA): share of the mutual nearest neighbours among the best points that are right up '
+        'to a threshold, mean over the pairs.',
+        density=DENSITY,
+    )
+
+
+def _add_rising(page: Page, everything: Sequence[_Row]) -> None:
     page.heading('Homographies and the order of the matches')
     _table(
         page,
-        {'method': _name},
+        ['method'],
         everything,
         _RISING_COLUMNS,
         'OpenCV draws with a fixed seed, so that the order of the matches decides. "rising": in the order of rising '
@@ -146,11 +193,11 @@ def _add_tables(page: Page, results: Sequence[MethodResult]) -> None:
 
 def _add_sequences(page: Page, results: Sequence[MethodResult]) -> None:
     parts = [by_sequence(method.pairs) for method in results]
-    rows = [(method, name, own[name]) for name in parts[0] for method, own in zip(results, parts, strict=True)]
     page.heading('Sequence by sequence')
     with page.details(f'{len(parts[0])} sequences', opened=len(parts[0]) <= _FOLD_FROM):
-        lead = {'sequence': _part, 'method': _name}
-        _table(page, lead, rows, _SEQUENCE_COLUMNS, 'Means over the pairs of each sequence.', within='sequence')
+        rows = _rows_by_part(parts, results)
+        caption = 'Means over the pairs of each sequence.'
+        _table(page, ['sequence', 'method'], rows, _SEQUENCE_COLUMNS, caption, 'sequence')
 
 
 def _add_pictures(page: Page, results: Sequence[MethodResult], desk: EvaluationDesk, methods: Sequence[Method]) -> None:
@@ -163,13 +210,14 @@ def _add_pictures(page: Page, results: Sequence[MethodResult], desk: EvaluationD
         page.heading(method.name, level=3)
         order = sorted(result.pairs, key=_right_matches)
         for word, chosen in (('Best', order[-1]), ('Worst', order[0])):
-            figures = chosen.figures
+            figures, pair = chosen.figures, chosen.pair
+            corner_px = figures['corner_error_px']
             page.figure(
-                draw_pair_matches(desk, method, chosen.pair),
-                f'{word}: {chosen.pair.sequence}, {_short(chosen.pair.source)} and {_short(chosen.pair.target)}. '
+                _pair_picture(desk, method, pair),
+                f'{word}: {pair.sequence}, {Path(pair.source).stem} and {Path(pair.target).stem}. '
                 f'{100 * figures["accuracy_3"]:.0f} % of {figures["matches"]:.0f} matches right; '
-                f'{_corners(figures["corner_error_px"])}.',
-                density=PICTURE_DENSITY,
+                f'{f"corners off by {corner_px:.1f} px" if corner_px < _LOST_PX else "no usable homography"}.',
+                density=_PICTURE_DENSITY,
             )
 
 
@@ -181,18 +229,30 @@ def _right_matches(result: PairResult) -> tuple[float, float]:
     return round(result.figures['accuracy_3'] * matches), -matches
 
 
-def _short(image: str) -> str:
-    return Path(image).stem
+def _pair_picture(desk: EvaluationDesk, method: Method, pair: HomographyPair) -> bytes:
+    """
+    PNG of the mutual matches of a pair among the points that take part: green where they are right, red where not.
 
-
-def _corners(error_px: float) -> str:
-    return f'corners off by {error_px:.1f} px' if error_px < _LOST_PX else 'no usable homography'
+    Of more than ``MOST_LINES`` matches as many are drawn, evenly taken; the counts in the legend are those of all.
+    """
+    best = desk.keypoint_pair(method, pair).best()
+    rows = mutual_matches(best.source, best.target)
+    right = best.errors_px(rows) <= best.threshold_px
+    shown = np.unique(np.linspace(0, max(len(rows) - 1, 0), min(len(rows), MOST_LINES)).astype(np.int64))
+    ends = (take(best.source, rows[shown, 0]), take(best.target, rows[shown, 1]))
+    one_to_one = Matches(np.arange(len(shown)), np.arange(len(shown)), np.ones(len(shown), np.float32))
+    images = (desk.prepare(pair.source).image, desk.prepare(pair.target).image)
+    drawn = MatchedPair(images, ends, one_to_one, np.asarray(right[shown]))
+    count = int(np.count_nonzero(right))
+    legend = [LegendEntry(f'{count} right', (INLIER,)), LegendEntry(f'{len(right) - count} wrong', (OUTLIER,))]
+    picture = add_caption(draw_matches(drawn, _PICTURE_WIDTH / images[0].shape[1]), '', legend)
+    return bytes(cv2.imencode('.png', cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes())
 
 
 def _add_times(page: Page, results: Sequence[MethodResult]) -> None:
     page.heading('Time')
     page.figure(
-        draw_latencies(results),
+        time_chart({method.name: method.milliseconds for method in results}, 'time per image (ms)'),
         'Time to find and describe the keypoints of one image, on this machine, everything else left out.',
         density=DENSITY,
     )
@@ -206,7 +266,8 @@ def _add_times(page: Page, results: Sequence[MethodResult]) -> None:
         rows,
         best={'median ms': Better.LOW},
         digits=1,
-        caption='Images that came from the cache count with the time that they took when they were first seen.',
+        caption='p90: what nine of ten images do not exceed. Images that came from the cache count with the time that '
+        'they took when they were first seen.',
     )
 
 
@@ -225,6 +286,10 @@ def _rules(evaluation: KeypointEvaluation) -> list[str]:
         'Pairs without a point in common view count as -1 in repeatability and localisation, as in the public code.'
         if protocol.average_empty
         else 'Pairs without a point in common view are left out of repeatability and localisation.',
+        'A pair of which no point is repeated has no localisation error and is left out of its mean. The public code '
+        'divides by zero there: its mean is unknown as soon as there is one such pair.',
+        'Descriptors of a ResNet network are sampled where training sampled them; the public code evaluates it up to '
+        'half an element of its map beside.',
         'The matching score looks at the points in common view alone, as the papers say; the public code does not.'
         if protocol.covisible_matching
         else 'The matching score takes the best points of each image, seen by the other or not, as the public code '
@@ -249,8 +314,8 @@ def _scaling_rule(protocol: KeypointProtocol) -> str:
 
 
 def _facts(evaluation: KeypointEvaluation) -> str:
-    lines = [f'{name:<24}{version}' for name, version in evaluation.versions.items()]
-    lines.append(f'{"dataset":<24}{evaluation.dataset_fingerprint}')
+    lines = [f'{name:<24}{version}' for name, version in evaluation.data.versions.items()]
+    lines.append(f'{"dataset":<24}{evaluation.data.fingerprint}')
     for method in evaluation.methods:
         lines += ['', f'{method.name}  (cache {method.fingerprint})']
         lines += [f'  {name:<22}{value}' for name, value in method.facts.items() if value != '']

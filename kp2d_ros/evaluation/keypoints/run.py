@@ -2,26 +2,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """
 Runs methods over pairs of images under known homographies: figures for each pair, and the time for each image.
+
+What methods find is kept on disk, so that an evaluation that was interrupted, or that is widened, goes on from there.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kp2d_ros.core.errors import DataError
+from kp2d_ros.core.errors import DataError, ShapeError
+from kp2d_ros.core.files import atomic_path
 from kp2d_ros.core.records import BoolArray, ImageArray, Keypoints
+from kp2d_ros.evaluation.fingerprint import read_versions
 from kp2d_ros.evaluation.keypoints.methods import Method
-from kp2d_ros.evaluation.keypoints.prediction_cache import Prediction, PredictionCache, image_fingerprint
-from kp2d_ros.metrics.descriptor import match_errors, matching_accuracy, matching_recall, matching_score
-from kp2d_ros.metrics.detector import score_detector
 from kp2d_ros.metrics.homography_estimate import area_under_curve, correctness, homography_errors
 from kp2d_ros.metrics.keypoint_pair import KeypointPair, Size, take
 from kp2d_ros.metrics.keypoint_protocol import (
@@ -31,9 +35,56 @@ from kp2d_ros.metrics.keypoint_protocol import (
     resize_for,
     scale_homography,
 )
-from kp2d_ros.pairs.homography_sets import HomographyPair, HomographySet
+from kp2d_ros.metrics.keypoint_scores import (
+    match_errors,
+    matching_accuracy,
+    matching_recall,
+    matching_score,
+    score_detector,
+)
+from kp2d_ros.pairs.homography_sets import HomographyPair, HomographySet, set_fingerprint
 
+_DAMAGED = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, ShapeError)
 _KEPT_IMAGES = 8  # a sequence has six
+
+
+@dataclass(frozen=True, slots=True)
+class DataFacts:
+    """
+    What an evaluation of pairs ran on, and with which versions of everything.
+
+    ``fingerprint`` is a hash over the images as they were seen and over the homographies.
+    """
+
+    name: str
+    fingerprint: str
+    pairs: int
+    images: int
+    sequences: int
+    versions: Mapping[str, str]
+
+    def report_head(self, kind: str, version: int, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """
+        What every report of such an evaluation begins with, as JSON values.
+        """
+        dataset = {name: value for name, value in asdict(self).items() if name != 'versions'}
+        return {
+            'kind': kind,
+            'version': version,
+            'dataset': dataset,
+            'settings': dict(settings),
+            'versions': dict(self.versions),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """
+    What a method found in one image, and how long that took.
+    """
+
+    keypoints: Keypoints
+    milliseconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,20 +128,64 @@ class PreparedImage:
     valid: BoolArray | None
 
 
+class PredictionCache:
+    """
+    One file for each method and image: ``FOLDER/METHOD/IMAGE.npz``, plain arrays, never pickles.
+
+    Both are named by hashes: another version of OpenCV, other weights, another size of the image are other files.
+    Nothing is ever out of date; the folder may be deleted at any time.
+
+    :param folder: None keeps nothing.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+
+    def load(self, method: str, image: str) -> Prediction | None:
+        """
+        What was kept for the fingerprints of a method and an image; None if there is nothing, or it is damaged.
+        """
+        if self._folder is None:
+            return None
+        try:
+            with np.load(self._folder / method / f'{image}.npz', allow_pickle=False) as stored:
+                keypoints = Keypoints(stored['xy'], stored['scores'], stored['descriptors'])
+                return Prediction(keypoints, float(stored['milliseconds']))
+        except _DAMAGED:
+            return None
+
+    def store(self, method: str, image: str, prediction: Prediction) -> None:
+        """
+        Keep a prediction.
+
+        :raises DataError: if the folder cannot be written.
+        """
+        if self._folder is None:
+            return
+        found, took = prediction.keypoints, np.float64(prediction.milliseconds)
+        with atomic_path(self._folder / method / f'{image}.npz') as part:
+            np.savez(part, xy=found.xy, scores=found.scores, descriptors=found.descriptors, milliseconds=took)
+
+
 class EvaluationDesk:
     """
     Hands out resized images, what methods find in them, and pairs ready to be compared; the latest ones are kept.
 
-    ``fingerprints`` are the hashes of the images seen so far, by name; ``reused`` counts, by method, the images whose
-    keypoints came from the cache.
+    ``pairs`` are those that the protocol does not leave out; ``reused`` counts, by method, the images whose keypoints
+    came from the cache.
+
+    :raises DataError: if the protocol leaves out all pairs.
     """
 
     def __init__(self, images: HomographySet, protocol: KeypointProtocol, cache: PredictionCache) -> None:
         self._images = images
         self._cache = cache
         self._warm: set[str] = set()
+        self._fingerprints: dict[str, str] = {}  # of the images seen so far, by name
         self.protocol = protocol
-        self.fingerprints: dict[str, str] = {}
+        self.pairs = [pair for pair in images.pairs if not protocol.leaves_out(pair.sequence)]
+        if not self.pairs:
+            raise DataError(f'{images.name}: every sequence is left out by exclude={",".join(protocol.exclude)}')
         self.reused: Counter[str] = Counter()
         self.prepare = lru_cache(maxsize=_KEPT_IMAGES)(self._prepare)
         self.predict = lru_cache(maxsize=_KEPT_IMAGES)(self._predict)
@@ -111,18 +206,31 @@ class EvaluationDesk:
             threshold_px=self.protocol.threshold_px,
         )
 
+    def facts(self) -> DataFacts:
+        """
+        What was evaluated, once all pairs were seen.
+        """
+        return DataFacts(
+            name=self._images.name,
+            fingerprint=set_fingerprint(self.pairs, self._fingerprints),
+            pairs=len(self.pairs),
+            images=len(self._fingerprints),
+            sequences=len({pair.sequence for pair in self.pairs}),
+            versions=read_versions(),
+        )
+
     def _prepare(self, name: str) -> PreparedImage:
         view = self._images.read(name)
         resized = resize_for(self.protocol, view.image)
-        self.fingerprints[name] = image_fingerprint(resized)
+        self._fingerprints[name] = image_fingerprint(resized)
         return PreparedImage(resized, (view.image.shape[1], view.image.shape[0]), view.valid)
 
     def _predict(self, method: Method, name: str) -> Prediction:
         prepared = self.prepare(name)
-        kept = self._cache.load(method.fingerprint, self.fingerprints[name])
+        kept = self._cache.load(method.fingerprint, self._fingerprints[name])
         if kept is None:
             kept = self._detect(method, prepared.image)
-            self._cache.store(method.fingerprint, self.fingerprints[name], kept)
+            self._cache.store(method.fingerprint, self._fingerprints[name], kept)
         else:
             self.reused[method.name] += 1
         return Prediction(_shown(kept.keypoints, prepared.valid), kept.milliseconds)
@@ -137,10 +245,7 @@ class EvaluationDesk:
 
 
 def evaluate_keypoints(
-    desk: EvaluationDesk,
-    pairs: Sequence[HomographyPair],
-    methods: Sequence[Method],
-    on_pair: Callable[[str], None] = lambda method: None,
+    desk: EvaluationDesk, methods: Sequence[Method], on_pair: Callable[[str], None] = lambda method: None
 ) -> list[MethodResult]:
     """
     Run every method over every pair.
@@ -152,9 +257,8 @@ def evaluate_keypoints(
     for method in methods:
         found: dict[str, Prediction] = {}
         scored = []
-        for pair in pairs:
-            figures = pair_figures(desk.keypoint_pair(method, pair), desk.protocol)
-            scored.append(PairResult(pair, figures))
+        for pair in desk.pairs:
+            scored.append(PairResult(pair, pair_figures(desk.keypoint_pair(method, pair), desk.protocol)))
             found |= {name: desk.predict(method, name) for name in (pair.source, pair.target)}
             on_pair(method.name)
         results.append(
@@ -169,18 +273,6 @@ def evaluate_keypoints(
             )
         )
     return results
-
-
-def chosen_pairs(images: HomographySet, protocol: KeypointProtocol) -> list[HomographyPair]:
-    """
-    The pairs that the protocol does not leave out.
-
-    :raises DataError: if none is left.
-    """
-    pairs = [pair for pair in images.pairs if not protocol.leaves_out(pair.sequence)]
-    if not pairs:
-        raise DataError(f'{images.name}: every sequence is left out by exclude={",".join(protocol.exclude)}')
-    return pairs
 
 
 def pair_figures(pair: KeypointPair, protocol: KeypointProtocol) -> dict[str, float]:
@@ -207,6 +299,15 @@ def pair_figures(pair: KeypointPair, protocol: KeypointProtocol) -> dict[str, fl
         figures[f'auc_{threshold}'] = area_under_curve(errors.shuffled_px, threshold)
     accuracy = matching_accuracy(matches, ACCURACY_PX)
     return figures | {f'accuracy_{t}': share for t, share in zip(ACCURACY_PX, accuracy, strict=True)}
+
+
+def image_fingerprint(image: ImageArray) -> str:
+    """
+    A hash of the pixels and the size of an image.
+    """
+    digest = hashlib.sha256(repr(image.shape).encode())
+    digest.update(np.ascontiguousarray(image).tobytes())
+    return digest.hexdigest()[:32]
 
 
 def _shown(keypoints: Keypoints, valid: BoolArray | None) -> Keypoints:

@@ -1,22 +1,28 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-What many pairs say together: means by split and sequence, differences between methods, and both in words.
+What many pairs say together: means by split and sequence, differences between methods, both in words, as JSON values
+and as a table for the terminal.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
 from kp2d_ros.core.records import Float64Array
+from kp2d_ros.core.settings import flatten
 from kp2d_ros.evaluation.html_table import Better
-from kp2d_ros.evaluation.keypoints.run import MethodResult, PairResult
-from kp2d_ros.metrics.keypoint_protocol import ACCURACY_PX, CORNER_PX
+from kp2d_ros.evaluation.keypoints.run import DataFacts, MethodResult, PairResult
+from kp2d_ros.metrics.keypoint_protocol import ACCURACY_PX, CORNER_PX, KeypointProtocol
+from kp2d_ros.metrics.spread import Spread
 from kp2d_ros.pairs.homography_sets import ILLUMINATION, VIEWPOINT
+
+FORMAT_VERSION = 1
 
 ALL = 'all'
 _RESAMPLES = 2000
@@ -69,6 +75,41 @@ FIGURES = (
     ),
 )
 FIGURE_BY_NAME = {figure.name: figure for figure in FIGURES}
+
+# The columns of the tables that a person reads first.
+HEADLINES = (
+    'repeatability',
+    'one_to_one',
+    'localisation_px',
+    'correct_1',
+    'correct_3',
+    'correct_5',
+    'auc_5',
+    'matching_score',
+    'recall',
+    'accuracy_3',
+)
+
+# What a sentence of the verdict is about: its lead, the figure, and what the figure counts.
+_ASPECTS = (
+    ('Homographies, the task itself', 'correct_3', 'of the homographies are right to 3 px'),
+    ('Fine homographies', 'correct_1', 'of the homographies are right to 1 px'),
+    ('Descriptors', 'accuracy_3', 'of the mutual matches are right to 3 px'),
+    ('Detector and descriptor together', 'recall', 'of the points in common view are matched rightly'),
+    ('Detector', 'one_to_one', 'of the points are found again, each counted once'),
+    ('Precision', 'localisation_px', 'between points found again'),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class KeypointEvaluation:
+    """
+    A whole evaluation: what it ran on, by which rules, and what came out for each method.
+    """
+
+    data: DataFacts
+    protocol: KeypointProtocol
+    methods: Sequence[MethodResult]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,18 +176,26 @@ def difference(first: Sequence[PairResult], second: Sequence[PairResult], figure
     """
     sign = -1.0 if FIGURE_BY_NAME[figure].better is Better.LOW else 1.0
     gain = sign * (_values(first, figure) - _values(second, figure))
-    known = np.isfinite(gain)
-    sequences = np.array([pair.pair.sequence for pair in first])[known]
-    gain = gain[known]
-    if not len(gain):
-        return Difference(math.nan, None)
-    _, member = np.unique(sequences, return_inverse=True)
-    sums, counts = np.bincount(member, gain), np.bincount(member)
+    known = gain[np.isfinite(gain)]
+    return Difference(float(known.mean()) if len(known) else math.nan, _interval(first, gain))
+
+
+def mean_interval(pairs: Sequence[PairResult], figure: str) -> tuple[float, float] | None:
+    """
+    The interval that holds 95 % of the means of a figure when the sequences are drawn anew; None with too few of them.
+    """
+    return _interval(pairs, _values(pairs, figure))
+
+
+def _interval(pairs: Sequence[PairResult], values: Float64Array) -> tuple[float, float] | None:
+    known = np.isfinite(values)
+    _, member = np.unique(np.array([pair.pair.sequence for pair in pairs])[known], return_inverse=True)
+    sums, counts = np.bincount(member, values[known]), np.bincount(member)
     if len(counts) < _FEWEST_SEQUENCES:
-        return Difference(float(gain.mean()), None)
+        return None
     drawn = np.random.default_rng(0).integers(0, len(counts), (_RESAMPLES, len(counts)))
     low, high = np.percentile(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1), _INTERVAL)
-    return Difference(float(gain.mean()), (float(low), float(high)))
+    return float(low), float(high)
 
 
 def _values(pairs: Sequence[PairResult], figure: str) -> Float64Array:
@@ -163,52 +212,17 @@ def ranked(methods: Sequence[MethodResult], figure: str, split: str = ALL) -> li
     return sorted(known, key=lambda method: sign * means[method.name])
 
 
-@dataclass(frozen=True, slots=True)
-class _Aspect:
-    """
-    What a sentence of the verdict is about.
-    """
-
-    title: str
-    figure: str
-    show: Callable[[float], str]
-    words: str
-
-
-def _percent(value: float) -> str:
-    return f'{100 * value:.1f} %'
-
-
-def _points(value: float) -> str:
-    return f'{100 * value:.1f} points'
-
-
-def _pixels(value: float) -> str:
-    return f'{value:.2f} px'
-
-
-_ASPECTS = (
-    _Aspect('Homographies, the task itself', 'correct_3', _percent, 'of the homographies are right to 3 px'),
-    _Aspect('Fine homographies', 'correct_1', _percent, 'of the homographies are right to 1 px'),
-    _Aspect('Descriptors', 'accuracy_3', _percent, 'of the mutual matches are right to 3 px'),
-    _Aspect('Detector and descriptor together', 'recall', _percent, 'of the points in common view are matched rightly'),
-    _Aspect('Detector', 'one_to_one', _percent, 'of the points are found again, each counted once'),
-    _Aspect('Precision', 'localisation_px', _pixels, 'between points found again'),
-)
-
-
 def verdict(methods: Sequence[MethodResult]) -> Iterator[str]:
     """
-    Sentences that say which method is better, on what, and by how much.
+    Sentences that say which method is better, on what, and by how much: the task itself first.
     """
-    for aspect in _ASPECTS:
-        sentence = _compare(methods, aspect)
-        if sentence:
-            yield sentence
+    yield from filter(None, (_compare(methods, *aspect) for aspect in _ASPECTS))
     parts = [split for split in splits(methods[0].pairs) if split != ALL]
     for split in parts if len(methods) > 1 else ():
-        order = ranked(methods, 'correct_3', split)
-        shares = [f'{m.name} {_percent(mean_of(splits(m.pairs)[split], "correct_3").value)}' for m in order]
+        shares = [
+            f'{method.name} {_show("correct_3", mean_of(splits(method.pairs)[split], "correct_3").value)}'
+            for method in ranked(methods, 'correct_3', split)
+        ]
         yield f'Changes of {split} alone, homographies right to 3 px: {", ".join(shares)}.'
     count = len(by_sequence(methods[0].pairs))
     if count < _FEW_SEQUENCES:
@@ -218,24 +232,155 @@ def verdict(methods: Sequence[MethodResult]) -> Iterator[str]:
         )
 
 
-def _compare(methods: Sequence[MethodResult], aspect: _Aspect) -> str:
-    order = ranked(methods, aspect.figure)
+def _compare(methods: Sequence[MethodResult], title: str, figure: str, words: str) -> str:
+    order = ranked(methods, figure)
     if not order:
         return ''
     best, rivals = order[0], order[1:]
-    gains = [difference(best.pairs, other.pairs, aspect.figure) for other in rivals]
+    gains = [difference(best.pairs, other.pairs, figure) for other in rivals]
     unclear = [other.name for other, gain in zip(rivals, gains, strict=True) if not gain.is_clear]
     lead = 'is best' if not unclear else f'leads, but {" and ".join(unclear)} may be as good'
-    told = [_rival(other, gain, aspect) for other, gain in zip(rivals[:_TOLD], gains, strict=False)]
-    told += [f'{other.name} {aspect.show(mean_of(other.pairs, aspect.figure).value)}' for other in rivals[_TOLD:]]
-    measured = f'{aspect.show(mean_of(best.pairs, aspect.figure).value)} {aspect.words}'
-    return f'{aspect.title}: {best.name} {lead if rivals else "alone"}. {"; ".join([measured, *told])}.'
+    values = [_show(figure, mean_of(method.pairs, figure).value) for method in order]
+    told = [f'{values[0]} {words}']
+    for place, (other, gain) in enumerate(zip(rivals, gains, strict=True)):
+        more = f', {_rival(figure, gain)}' if place < _TOLD else ''
+        told.append(f'{other.name} {values[place + 1]}{more}')
+    return f'{title}: {best.name} {lead if rivals else "alone"}. {"; ".join(told)}.'
 
 
-def _rival(other: MethodResult, gain: Difference, aspect: _Aspect) -> str:
-    show = _pixels if aspect.show is _pixels else _points
-    text = f'{other.name} {aspect.show(mean_of(other.pairs, aspect.figure).value)}, {show(gain.value)} worse'
+def _rival(figure: str, gain: Difference) -> str:
+    text = f'{_show(figure, gain.value, "points")} worse'
     if gain.interval is None:
         return text
-    low, high = (show(end).split()[0] for end in gain.interval)
+    low, high = (_show(figure, end).split()[0] for end in gain.interval)
     return f'{text} (95 % interval: {low} to {high})'
+
+
+def _show(figure: str, value: float, unit: str = '%') -> str:
+    return f'{value:.2f} px' if figure.endswith('_px') else f'{100 * value:.1f} {unit}'
+
+
+def unknown_notes(methods: Sequence[MethodResult]) -> list[str]:
+    """
+    Which figures left pairs out of their means, and how many; and how often the protocol's -1 was averaged in.
+    """
+    notes = []
+    for method in methods:
+        for figure in FIGURES:
+            unknown = mean_of(method.pairs, figure.name).unknown
+            if unknown:
+                notes.append(f'{method.name}: {figure.header} is not known for {unknown} of {len(method.pairs)} pairs')
+        empty = sum(pair.figures['repeatability'] < 0 for pair in method.pairs)
+        if empty:
+            notes.append(f'{method.name}: {empty} pairs without a point in common view count as -1 in Rep and Loc')
+    return notes
+
+
+def format_table(methods: Sequence[MethodResult]) -> str:
+    """
+    The headline figures over all pairs as text, the best of each column with a star.
+    """
+    names = [*HEADLINES]
+    headers = ['', *(FIGURE_BY_NAME[name].header for name in names), 'ms']
+    means = [[mean_of(method.pairs, name).value for name in names] for method in methods]
+    rows = [headers]
+    for method, values in zip(methods, means, strict=True):
+        cells = [_cell(value, _best([row[i] for row in means], names[i])) for i, value in enumerate(values)]
+        time = Spread.of(method.milliseconds)
+        rows.append([method.name, *cells, '-' if time is None else f'{time.median:.1f}'])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(headers))]
+    lines = [[row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))] for row in rows]
+    return '\n'.join('  '.join(line).rstrip() for line in lines)
+
+
+def _cell(value: float, best: float) -> str:
+    if not math.isfinite(value):
+        return '-'
+    text = f'{value:.3f}'
+    return f'{text}*' if text == f'{best:.3f}' else f'{text} '
+
+
+def _best(values: Sequence[float], figure: str) -> float:
+    known = [value for value in values if math.isfinite(value)]
+    if len(known) < 2:
+        return math.nan
+    return min(known) if FIGURE_BY_NAME[figure].better is Better.LOW else max(known)
+
+
+def evaluation_as_dict(evaluation: KeypointEvaluation) -> dict[str, Any]:
+    """
+    The evaluation with all figures of all pairs as JSON values; what is not known is null.
+    """
+    head = evaluation.data.report_head('keypoints', FORMAT_VERSION, settings_as_dict(evaluation.protocol))
+    return {
+        **head,
+        'verdict': list(verdict(evaluation.methods)),
+        'figures': {figure.name: figure.meaning for figure in FIGURES},
+        'methods': [_method_as_dict(method) for method in evaluation.methods],
+        'differences': _differences(evaluation.methods),
+    }
+
+
+def settings_as_dict(protocol: KeypointProtocol) -> dict[str, Any]:
+    """
+    The rules by name, the numbers that follow from the size filled in.
+    """
+    values = {name: list(v) if isinstance(v, tuple) else v for name, v, _ in flatten(protocol)}
+    return values | {'top_k': protocol.keypoints, 'pool': protocol.candidates}
+
+
+def _method_as_dict(method: MethodResult) -> dict[str, Any]:
+    time = Spread.of(method.milliseconds)
+    return {
+        'name': method.name,
+        'facts': dict(method.facts),
+        'fingerprint': method.fingerprint,
+        'means': {split: _means(pairs) for split, pairs in splits(method.pairs).items()},
+        'unknown': {
+            figure.name: unknown for figure in FIGURES if (unknown := mean_of(method.pairs, figure.name).unknown)
+        },
+        'sequences': {name: _means(pairs) for name, pairs in by_sequence(method.pairs).items()},
+        'milliseconds': None if time is None else {name: round(value, 3) for name, value in asdict(time).items()},
+        'keypoints': None if (counts := Spread.of(method.keypoint_counts)) is None else asdict(counts),
+        'images_from_cache': method.reused_count,
+        'pairs': [_pair_as_dict(pair) for pair in method.pairs],
+    }
+
+
+def _means(pairs: Sequence[PairResult]) -> dict[str, float | None]:
+    return {figure.name: _known(mean_of(pairs, figure.name).value) for figure in FIGURES}
+
+
+def _pair_as_dict(result: PairResult) -> dict[str, Any]:
+    figures = {figure.name: _known(result.figures[figure.name]) for figure in FIGURES}
+    pair = result.pair
+    return {'sequence': pair.sequence, 'source': pair.source, 'target': pair.target} | figures
+
+
+def _differences(methods: Sequence[MethodResult]) -> list[dict[str, Any]]:
+    """
+    How much each method is better than each that is named after it.
+    """
+    found = []
+    for number, first in enumerate(methods):
+        for second in methods[number + 1 :]:
+            for name in HEADLINES:
+                gain = difference(first.pairs, second.pairs, name)
+                found.append(
+                    {
+                        'method': first.name,
+                        'than': second.name,
+                        'split': ALL,
+                        'figure': name,
+                        'by': _known(gain.value),
+                        'interval_95': None if gain.interval is None else [_known(end) for end in gain.interval],
+                    }
+                )
+    return found
+
+
+def _known(value: float) -> float | None:
+    """
+    A number to six digits after the point; None for NaN and infinity, which JSON does not know.
+    """
+    return round(value, 6) if math.isfinite(value) else None

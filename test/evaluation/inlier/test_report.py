@@ -10,8 +10,16 @@ from dataclasses import replace
 
 import pytest
 
-from kp2d_ros.evaluation.inlier.report import InlierEvaluation, format_report, make_page, verdict, write_json
+from kp2d_ros.core.files import write_json
+from kp2d_ros.evaluation.inlier.report import (
+    InlierEvaluation,
+    evaluation_as_dict,
+    format_report,
+    make_page,
+    verdict,
+)
 from kp2d_ros.evaluation.inlier.run import ClassifierScore, InlierProtocol, InlierReport, SamplingScore
+from kp2d_ros.evaluation.keypoints.run import DataFacts
 
 CLASSIFIER = ClassifierScore(1000, 0.4, 0.8, 0.5, 0.75, 0.6, 0.3, 0.7)
 METHODS = (
@@ -36,9 +44,8 @@ def report_of(**at_3_px):
 
 
 def evaluation_of(report):
-    return InlierEvaluation(
-        'a <set>', 'abc', {'model': 'tiny:1'}, 'best_inlier.safetensors', InlierProtocol(), {'python': '3'}, report
-    )
+    data = DataFacts('a <set>', 'abc', 20, 24, 4, {'python': '3'})
+    return InlierEvaluation(data, {'model': 'tiny:1'}, 'best_inlier.safetensors', InlierProtocol(), report)
 
 
 def test_differences_that_may_be_chance_are_called_so():
@@ -65,7 +72,7 @@ def test_the_table_lists_every_method_with_its_means():
 
 def test_the_json_holds_all_runs_and_null_for_what_is_unknown(tmp_path):
     nothing = replace(report_of(), classifier=replace(CLASSIFIER, recall=math.nan))
-    write_json(evaluation_of(nothing), tmp_path / 'report.json')
+    write_json(tmp_path / 'report.json', evaluation_as_dict(evaluation_of(nothing)))
     document = json.loads((tmp_path / 'report.json').read_text())
     assert document['classifier']['recall'] is None and document['classifier']['match_count'] == 1000
     assert document['sampling'][0]['runs'] == [[0.1, 0.5, 0.9]] * 2
@@ -75,3 +82,10 @@ def test_the_json_holds_all_runs_and_null_for_what_is_unknown(tmp_path):
 @pytest.mark.parametrize('words', ['a &lt;set&gt;', 'tiny:1', 'opencv prosac by io-net', 'best_inlier.safetensors'])
 def test_the_page_says_what_was_measured(words):
     assert words in make_page(evaluation_of(report_of())).text()
+
+
+def test_the_page_answers_first_and_explains_its_terms_where_they_are_used() -> None:
+    page = make_page(evaluation_of(report_of(guided=(0.7, 0.7)))).text()
+    answer, chart, terms, table = (page.index(words) for words in ('guided is better', '<img ', '<dt>', '<table>'))
+    assert answer < chart < terms < table
+    assert page.index('<dt>average precision</dt>') > page.rindex('</table>')

@@ -15,8 +15,7 @@ import pytest
 from kp2d_ros.core.errors import DataError
 from kp2d_ros.core.records import Keypoints
 from kp2d_ros.evaluation.keypoints.methods import Method, MethodRules, ModelConfig, build_methods
-from kp2d_ros.evaluation.keypoints.prediction_cache import PredictionCache
-from kp2d_ros.evaluation.keypoints.run import EvaluationDesk, chosen_pairs, evaluate_keypoints, pair_figures
+from kp2d_ros.evaluation.keypoints.run import EvaluationDesk, PredictionCache, evaluate_keypoints, pair_figures
 from kp2d_ros.inference.models import resolve
 from kp2d_ros.metrics.keypoint_pair import KeypointPair
 from kp2d_ros.metrics.keypoint_protocol import KeypointProtocol
@@ -225,7 +224,7 @@ def run(images, protocol=SMALL, folder=None, names=('opencv-orb', 'opencv-sift')
     methods = build_methods(names, MethodRules(protocol.candidates), ModelConfig())
     desk = EvaluationDesk(images, protocol, PredictionCache(folder))
     seen = []
-    results = evaluate_keypoints(desk, chosen_pairs(images, protocol), methods, seen.append)
+    results = evaluate_keypoints(desk, methods, seen.append)
     assert seen == [name for name in names for _ in results[0].pairs]
     return results
 
@@ -245,7 +244,7 @@ def test_homographies_are_scaled_with_the_images(hpatches):
     halved = KeypointProtocol(width=72, height=96, top_k=60, orders=1)
     desk = EvaluationDesk(open_hpatches(hpatches), halved, PredictionCache(None))
     (method,) = build_methods(['opencv-sift'], MethodRules(60), ModelConfig())
-    pair = desk.keypoint_pair(method, chosen_pairs(open_hpatches(hpatches), halved)[-1])
+    pair = desk.keypoint_pair(method, desk.pairs[-1])
     assert pair.target_from_source.tolist() == [[1, 0, -10], [0, 1, 0], [0, 0, 1]]
 
 
@@ -264,13 +263,12 @@ def test_an_interrupted_run_goes_on_from_what_was_kept(hpatches, tmp_path):
 
         return Method('opencv-sift', sift.facts, detect, sift.choice)
 
-    pairs = chosen_pairs(images, SMALL)
     with pytest.raises(KeyboardInterrupt):
-        evaluate_keypoints(EvaluationDesk(images, SMALL, PredictionCache(folder)), pairs, [make(5)])
+        evaluate_keypoints(EvaluationDesk(images, SMALL, PredictionCache(folder)), [make(5)])
     kept = len(list(folder.rglob('*.npz')))
     assert kept == 4  # of five calls the first one warms up; i_flat has one image six times, so nothing is seen twice
     calls.clear()
-    again = evaluate_keypoints(EvaluationDesk(images, SMALL, PredictionCache(folder)), pairs, [make(99)])[0]
+    again = evaluate_keypoints(EvaluationDesk(images, SMALL, PredictionCache(folder)), [make(99)])[0]
     fresh = run(images, names=('opencv-sift',))[0]
     assert [pair.figures for pair in again.pairs] == [pair.figures for pair in fresh.pairs]
     assert again.reused_count >= kept
@@ -294,7 +292,7 @@ def test_points_beside_the_photograph_do_not_count(tmp_path, rng):
 
 def test_sequences_are_left_out_by_name(hpatches):
     images = open_hpatches(hpatches)
-    left = chosen_pairs(images, KeypointProtocol(exclude=('i_flat', 'large')))
+    left = EvaluationDesk(images, KeypointProtocol(exclude=('i_flat', 'large')), PredictionCache(None)).pairs
     assert {pair.sequence for pair in left} == {'v_shift'}
     with pytest.raises(DataError, match='every sequence is left out'):
-        chosen_pairs(images, KeypointProtocol(exclude=('i_flat', 'v_shift')))
+        EvaluationDesk(images, KeypointProtocol(exclude=('i_flat', 'v_shift')), PredictionCache(None))

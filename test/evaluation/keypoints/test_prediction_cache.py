@@ -7,7 +7,7 @@ import pytest
 
 from kp2d_ros.core.errors import DataError
 from kp2d_ros.core.records import Keypoints
-from kp2d_ros.evaluation.keypoints.prediction_cache import Prediction, PredictionCache, image_fingerprint
+from kp2d_ros.evaluation.keypoints.run import Prediction, PredictionCache, image_fingerprint
 
 
 def make_prediction(kind=np.float32, count=3):

@@ -8,15 +8,21 @@ import math
 import numpy as np
 import pytest
 
-from kp2d_ros.evaluation.keypoints.report import (
+from kp2d_ros.core.files import write_json
+from kp2d_ros.evaluation.keypoints.run import DataFacts, MethodResult, PairResult
+from kp2d_ros.evaluation.keypoints.summary import (
+    FIGURES,
     KeypointEvaluation,
+    by_sequence,
+    difference,
     evaluation_as_dict,
     format_table,
+    mean_interval,
+    mean_of,
+    splits,
     unknown_notes,
-    write_json,
+    verdict,
 )
-from kp2d_ros.evaluation.keypoints.run import MethodResult, PairResult
-from kp2d_ros.evaluation.keypoints.summary import FIGURES, by_sequence, difference, mean_of, splits, verdict
 from kp2d_ros.metrics.keypoint_protocol import KeypointProtocol
 from kp2d_ros.pairs.homography_sets import HomographyPair
 
@@ -36,7 +42,7 @@ def make_result(name, values, sequences=SEQUENCES) -> MethodResult:
 
 
 def make_evaluation(*results) -> KeypointEvaluation:
-    return KeypointEvaluation('made up', 'abc', 8, KeypointProtocol(), {'opencv': '5'}, results)
+    return KeypointEvaluation(DataFacts('made up', 'abc', 4, 8, 4, {'opencv': '5'}), KeypointProtocol(), results)
 
 
 def test_means_leave_out_and_count_what_is_not_known():
@@ -82,6 +88,13 @@ def test_two_sequences_are_too_few_for_an_interval():
     assert math.isnan(difference(one.pairs, unknown.pairs, 'recall').value)
 
 
+def test_the_interval_of_a_mean_holds_the_means_of_other_draws_of_sequences() -> None:
+    low, high = mean_interval(make_result('one', [0.5, 0.5, 0.5, 0.9]).pairs, 'recall') or (math.nan, math.nan)
+    assert low == pytest.approx(0.5) and 0.7 <= high <= 0.9
+    assert mean_interval(make_result('two', [0.5, 0.9], ['a', 'b']).pairs, 'recall') is None
+    assert mean_interval(make_result('none', [math.nan] * 4).pairs, 'recall') is None
+
+
 def test_the_verdict_names_the_better_one_and_by_how_much():
     sentences = list(verdict([make_result('poor', [0.5] * 4), make_result('good', [0.8] * 4)]))
     assert sentences[0] == (
@@ -121,7 +134,7 @@ def test_what_was_left_out_is_said():
 def test_the_report_is_json_without_nan(tmp_path):
     evaluation = make_evaluation(make_result('one', [0.5, math.nan, math.inf, 0.5]), make_result('two', [0.1] * 4))
     path = tmp_path / 'new' / 'report.json'
-    write_json(evaluation, path)
+    write_json(path, evaluation_as_dict(evaluation))
 
     def refuse(constant):
         raise AssertionError(constant)
