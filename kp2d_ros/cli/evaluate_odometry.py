@@ -7,14 +7,16 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kp2d_ros.cli.command import add_methods_option, run_command, split_methods, split_settings
-from kp2d_ros.core.errors import ConfigError
+from kp2d_ros.cli.command import add_methods_option, positive_int, run_command, split_methods, split_settings
+from kp2d_ros.core.errors import BackendError, ConfigError
 from kp2d_ros.recordings.sources import add_reading_options, open_sources
 
 if TYPE_CHECKING:
@@ -44,8 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_methods_option(parser)
     parser.add_argument('--out', type=Path, default=Path('evaluation'), metavar='DIR', help='default: %(default)s')
-    parser.add_argument('--seeds', type=int, default=1, metavar='N', help='runs with other random samples; default: 1')
-    parser.add_argument('--max-frames', type=int, metavar='N', help='images of each sequence; default: all')
+    parser.add_argument(
+        '--seeds', type=positive_int, default=1, metavar='N', help='runs with other random samples; default: 1'
+    )
+    parser.add_argument('--max-frames', type=positive_int, metavar='N', help='images of each sequence; default: all')
     parser.add_argument('--config', type=Path, metavar='YAML', help='file of settings, plain or of ROS parameters')
     parser.add_argument('--quiet', action='store_true', help='no progress bar')
     group = parser.add_argument_group('ground truth and scores')
@@ -77,23 +81,32 @@ def run(args: argparse.Namespace) -> int:
     :raises Kp2dError: if a source, a method or a setting cannot be used, or the folder not be written.
     """
     # Imported here: --help needs none of it.
+    from kp2d_ros.core.files import claim_folder
     from kp2d_ros.core.settings import flatten
     from kp2d_ros.evaluation.fingerprint import read_versions
     from kp2d_ros.evaluation.odometry.summary import Results
     from kp2d_ros.inference.pipeline import load_pipeline_config
 
-    if args.seeds < 1 or (args.max_frames is not None and args.max_frames < 2):
-        raise ConfigError('--seeds must be at least 1, --max-frames at least 2')
+    if args.max_frames is not None and args.max_frames < 2:
+        raise ConfigError(f'--max-frames: found {args.max_frames}, expected at least 2: a motion is between two images')
+    for package in ('evo', 'jinja2', 'matplotlib', 'scipy'):
+        if importlib.util.find_spec(package) is None:  # before the work, not after it
+            raise BackendError(f'the report needs the Python package {package}: pip install {package}')
     words, settings = split_settings(args.sources)
     args.sources = [Path(word) for word in words]
     config = load_pipeline_config(args.config, settings)
     rules = _rules(args)
     contenders = _contenders(split_methods(args.methods), args.seeds, config)
     subjects = _open_subjects(args)
-    entries = list(_run_all(args, subjects, contenders, rules))
     own = ('extractor.name', 'extractor.model', 'ransac.seed')
     shared = {name: value for name, value, _ in flatten(config) if name not in own}
-    _write_report(Results(entries, rules, shared, read_versions()), args.out)
+    with claim_folder(args.out):  # before the work: what cannot be written, or is being written, is said at once
+        try:
+            entries = list(_run_all(args, subjects, contenders, rules))
+        except KeyboardInterrupt:
+            print(f'{args.out}: finished runs are kept; the same command goes on from them', file=sys.stderr)
+            raise
+        _write_report(Results(entries, rules, shared, read_versions()), args.out)
     return 0
 
 

@@ -6,9 +6,7 @@ Pictures of runs of the frontend, one or several in each: paths, errors over tim
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,14 +16,12 @@ import numpy.typing as npt
 
 from kp2d_ros.core.records import TrackingState
 from kp2d_ros.core.trajectories import Trajectory
-from kp2d_ros.drawing.figure import COLOURS, new_figure, save_figure
+from kp2d_ros.drawing.figure import COLOURS, Look, chart, method_looks, new_figure, save_figure, share_legend, tidy
 from kp2d_ros.metrics.frame_record import FrameRecord
 from kp2d_ros.metrics.run_score import RunScore
 
-DENSITY = 2.0  # pixels per unit of the page
-_DPI = 100 * DENSITY
 _TRUTH = '#8a8f98'
-_STYLES = ('-', '--', ':')  # for more methods than colours
+_ESTIMATE = Look(COLOURS[0], '-', 'o')
 _LEAST_DEG = 1e-3  # smaller errors are drawn there on a logarithmic axis
 _STATE_COLOURS = {
     TrackingState.INITIALISING: '#b9b9b9',
@@ -94,7 +90,7 @@ def draw_run(score: RunScore, title: str, path: Path) -> None:
     grid = figure.add_gridspec(2, 2, height_ratios=(3.0, 1.4))
     top, side = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1])
     truth, estimate = (None, score.path) if score.whole is None else (score.whole.truth, score.whole.aligned)
-    _draw_views((top, side), truth, {'estimate': estimate})
+    _draw_views((top, side), truth, {'estimate': estimate}, {'estimate': _ESTIMATE})
     top.legend(loc='best', fontsize=9, framealpha=0.9)
     _draw_tracking(figure.add_subplot(grid[1, :]), score.frames)
     if score.whole is not None:
@@ -103,7 +99,7 @@ def draw_run(score: RunScore, title: str, path: Path) -> None:
             f'after {score.whole.alignment.value} alignment'
         )
     figure.suptitle(title, fontsize=11)
-    _tidy(figure)
+    tidy(figure)
     save_figure(figure, path)
 
 
@@ -114,48 +110,23 @@ def trajectory_picture(truth: Trajectory | None, estimates: Mapping[str, Traject
     :param truth: None: the estimates stand alone, in the unit of the first one, which they are aligned to.
     :raises BackendError: if matplotlib is not installed.
     """
-    with _figure(9.6, 4.6) as (figure, data):
+    with chart(9.6, 4.6) as (figure, data):
         top, side = figure.subplots(1, 2)
-        _draw_views((top, side), truth, estimates)
-        _share_legend(figure, top)
+        _draw_views((top, side), truth, estimates, method_looks(estimates))
+        share_legend(figure, top)
     return data.getvalue()
 
 
-def bar_picture(fields: Mapping[str, Mapping[str, Sequence[float]]]) -> bytes:
-    """
-    PNG of bars side by side: one field for each figure, in it the methods, as the means of their values (at least one),
-    which are points if there are several.
-
-    :param fields: by title, then by method.
-    :raises BackendError: if matplotlib is not installed.
-    """
-    methods = list(dict.fromkeys(method for values in fields.values() for method in values))
-    looks = dict(zip(methods, _looks(), strict=False))
-    columns = max(len(fields), 1)
-    with _figure(1.0 + 1.9 * columns, 1.0 + 0.28 * len(methods)) as (figure, data):
-        row = figure.subplots(1, columns, squeeze=False, sharey=True)[0]
-        for axes, (title, values) in zip(row, fields.items(), strict=False):
-            axes.set_title(title, fontsize=9.5)
-            for method, numbers in values.items():
-                place, mean = methods.index(method), float(np.mean(numbers))
-                axes.barh(place, mean, height=0.62, color=looks[method]['color'], alpha=0.85)
-                axes.annotate(f' {mean:.3g}', (mean, place), va='center', fontsize=9)
-                if len(numbers) > 1:
-                    axes.plot(numbers, [place] * len(numbers), '.', color='black', markersize=4)
-            axes.set_xlim(0, 1.3 * max([axes.dataLim.xmax, 1e-9]))
-            axes.set_ylim(len(methods) - 0.5, -0.5)
-        row[0].set_yticks(range(len(methods)), methods)
-    return data.getvalue()
-
-
-def _draw_views(fields: tuple[Any, Any], truth: Trajectory | None, estimates: Mapping[str, Trajectory]) -> None:
+def _draw_views(
+    fields: tuple[Any, Any], truth: Trajectory | None, estimates: Mapping[str, Trajectory], looks: Mapping[str, Look]
+) -> None:
     shown = truth if truth is not None else next(iter(estimates.values()))
     unit = 'm' if truth is not None else 'unit of the first step'
     for axes, view in zip(fields, views_of(shown), strict=True):
         if truth is not None:
             axes.plot(*view.points(truth), color=_TRUTH, linewidth=4, alpha=0.7, label='ground truth')
-        for (method, estimate), look in zip(estimates.items(), _looks(), strict=False):
-            axes.plot(*view.points(estimate), linewidth=1.5, label=method, **look)
+        for method, estimate in estimates.items():
+            axes.plot(*view.points(estimate), linewidth=1.5, label=method, **looks[method].line)
         axes.plot(*view.points(shown)[:, :1], 'o', color='black', markersize=6, label='start')
         axes.set_title(view.name, fontsize=10)
         axes.set_xlabel(f'{view.right[-1]} ({unit})')
@@ -175,18 +146,19 @@ def error_picture(scores: Scores) -> bytes:
     start = min(score.frames[0].stamp_ns for score in scores.values())
     lost = {method: _lost_seconds(score, start) for method, score in scores.items()}
     heights = [2.0, 2.0, 2.0] + [0.15 * len(scores) + 0.1] * any(map(len, lost.values()))
-    with _figure(9.6, 1.05 * sum(heights)) as (figure, data):
+    with chart(9.6, 1.05 * sum(heights)) as (figure, data):
         fields = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
         place, rotation, direction = fields[:3]
-        for (method, score), look in zip(scores.items(), _looks(), strict=False):
+        for method, look in method_looks(scores).items():
+            score = scores[method]
             if score.whole is not None:
                 seconds = (score.whole.aligned.stamps_ns - start) * 1e-9
                 apart = score.whole.aligned.world_from_camera[:, :3, 3] - score.whole.truth.world_from_camera[:, :3, 3]
-                place.plot(seconds, np.linalg.norm(apart, axis=1), linewidth=1.4, label=method, **look)
+                place.plot(seconds, np.linalg.norm(apart, axis=1), linewidth=1.4, label=method, **look.line)
             seconds = np.array([error.stamp_ns - start for error in score.errors]) * 1e-9
             for axes, name in ((rotation, 'rotation_deg'), (direction, 'direction_deg')):
                 degrees = np.array([getattr(error, name) for error in score.errors], np.float64)
-                axes.plot(seconds, np.maximum(degrees, _LEAST_DEG), linewidth=1.1, label=method, **look)
+                axes.plot(seconds, np.maximum(degrees, _LEAST_DEG), linewidth=1.1, label=method, **look.line)
         for axes, label in ((place, 'place (m)'), (rotation, 'rotation (°)'), (direction, 'direction (°)')):
             axes.set_ylabel(label)
             axes.margins(x=0.01)
@@ -199,7 +171,7 @@ def error_picture(scores: Scores) -> bytes:
         if len(fields) > 3:
             _draw_lost(fields[3], lost)
         fields[-1].set_xlabel('time (s)')
-        _share_legend(figure, rotation)
+        share_legend(figure, rotation)
     return data.getvalue()
 
 
@@ -210,10 +182,10 @@ def curve_picture(scores: Scores, limit_deg: float = 10.0) -> bytes:
     :raises BackendError: if matplotlib is not installed.
     """
     limits = np.linspace(0.0, limit_deg, 400)
-    with _figure(4.6, 3.6) as (figure, data):
+    with chart(4.6, 3.6) as (figure, data):
         axes = figure.subplots()
-        for (method, score), look in zip(scores.items(), _looks(), strict=False):
-            axes.plot(limits, 100 * score.curve.recall(limits), linewidth=1.6, label=method, **look)
+        for method, look in method_looks(scores).items():
+            axes.plot(limits, 100 * scores[method].curve.recall(limits), linewidth=1.6, label=method, **look.line)
         axes.axvline(5.0, color=_TRUTH, linewidth=0.8)
         axes.set_xlim(0, limit_deg)
         axes.set_ylim(0, 101)
@@ -231,53 +203,22 @@ def time_picture(stages: Mapping[str, Mapping[str, Sequence[float]]]) -> bytes:
     :raises BackendError: if matplotlib is not installed.
     """
     columns = min(len(stages), 4)
-    with _figure(2.4 * columns, 2.6) as (figure, data):
+    with chart(2.4 * columns, 2.6) as (figure, data):
         row = figure.subplots(1, columns, squeeze=False)[0]
         for axes, (stage, by_method) in zip(row, stages.items(), strict=False):
             every = np.concatenate([np.asarray(values, np.float64) for values in by_method.values()])
             # The tail would squeeze the rest into one bar: the last bar holds it.
             edge = max(1.3 * float(np.percentile(every, 99)), 1e-3)
             bins = np.linspace(0.0, edge, 36)
-            for (method, values), look in zip(by_method.items(), _looks(), strict=False):
-                axes.hist(np.minimum(values, edge), bins, histtype='step', linewidth=1.4, label=method, **look)
+            for method, look in method_looks(by_method).items():
+                values = np.minimum(by_method[method], edge)
+                axes.hist(values, bins, histtype='step', linewidth=1.4, label=method, **look.line)
             axes.set_title(stage, fontsize=10)
             axes.set_xlabel('ms')
             axes.set_xlim(0, edge)
         row[0].set_ylabel('images')
-        _share_legend(figure, row[0])
+        share_legend(figure, row[0])
     return data.getvalue()
-
-
-@contextmanager
-def _figure(width: float, height: float) -> Iterator[tuple[Any, io.BytesIO]]:
-    """
-    A figure of a size in units of 100 on the page; its PNG is in the buffer afterwards.
-    """
-    figure = new_figure(width, height, _DPI)
-    data = io.BytesIO()
-    yield figure, data
-    _tidy(figure)
-    figure.savefig(data, format='png')
-
-
-def _tidy(figure: Any) -> None:
-    for axes in figure.axes:
-        axes.grid(color='#e6e6e6', linewidth=0.7)
-        axes.set_axisbelow(True)
-        axes.spines[['top', 'right']].set_visible(False)
-        axes.tick_params(labelsize=8.5)
-
-
-def _looks() -> Iterator[dict[str, str]]:
-    while True:
-        for style in _STYLES:
-            for colour in COLOURS:
-                yield {'color': colour, 'linestyle': style}
-
-
-def _share_legend(figure: Any, axes: Any) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc='outside upper center', ncols=min(len(labels), 5), fontsize=9, frameon=False)
 
 
 def _lost_seconds(score: RunScore, start: int) -> Array:
@@ -288,8 +229,8 @@ def _draw_lost(axes: Any, lost: Mapping[str, Array]) -> None:
     """
     A mark for each LOST image, each method in a row of its own.
     """
-    for row, (seconds, look) in enumerate(zip(lost.values(), _looks(), strict=False)):
-        axes.plot(seconds, np.full(len(seconds), row), '|', color=look['color'], markersize=8)
+    for row, (method, look) in enumerate(method_looks(lost).items()):
+        axes.plot(lost[method], np.full(len(lost[method]), row), '|', color=look.color, markersize=8)
     axes.set_ylim(len(lost) - 0.5, -0.5)
     axes.set_yticks([])
     axes.set_ylabel('lost')

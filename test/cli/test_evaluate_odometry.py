@@ -13,6 +13,7 @@ import pytest
 from kp2d_ros.cli.evaluate_odometry import main
 from kp2d_ros.cli.replay import main as replay
 from kp2d_ros.core.cameras import CameraModel
+from kp2d_ros.core.files import claim_folder
 from kp2d_ros.core.records import Frame
 from kp2d_ros.core.trajectories import Trajectory, format_tum
 from kp2d_ros.evaluation.odometry.subject import make_subject
@@ -158,6 +159,35 @@ def test_the_truth_of_a_bag_is_that_of_the_camera(walk: Recorded, tmp_path: Path
     np.testing.assert_allclose(subject.truth.world_from_camera, walk.ground_truth.world_from_camera, atol=1e-9)
 
 
+def test_a_folder_that_another_run_writes_into_is_refused_before_the_work(
+    bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with claim_folder(tmp_path):
+        assert main([str(bag), '--methods', 'orb', '--out', str(tmp_path), '--quiet']) == 1
+    assert 'another run is writing into this folder' in capsys.readouterr().err
+    (tmp_path / 'file').write_text('')
+    assert main([str(bag), '--methods', 'orb', '--out', str(tmp_path / 'file'), '--quiet']) == 1
+    assert 'file: cannot be written: File exists' in capsys.readouterr().err
+    assert not (tmp_path / 'walk').exists()
+
+
+def test_an_interrupted_evaluation_says_how_it_goes_on(
+    bag: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr('kp2d_ros.evaluation.odometry.run.run_or_read', interrupt)
+    assert main([str(bag), '--methods', 'orb', '--out', str(tmp_path), '--quiet']) == 130
+    assert 'finished runs are kept; the same command goes on from them' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('words', [['--seeds', '0'], ['--max-frames', '-3'], ['--max-frames', '0']])
+def test_counts_below_one_are_refused_by_the_parser(words: list[str], bag: Path) -> None:
+    with pytest.raises(SystemExit):
+        main([str(bag), *words])
+
+
 def test_clocks_that_do_not_overlap_are_refused(walk: Recorded, tmp_path: Path, refused: Refused) -> None:
     truth = walk.ground_truth
     assert truth is not None
@@ -197,7 +227,7 @@ def test_images_without_calibration_are_refused(walk: Recorded, tmp_path: Path, 
         (['BAG', '--segment-lengths', '100,many'], "found '100,many', expected numbers"),
         (['BAG', '--segment-lengths', '0'], 'expected lengths above 0'),
         (['BAG', '--camera-pose', '1,2,3'], 'found 3 numbers, expected x,y,z,qx,qy,qz,qw'),
-        (['BAG', '--seeds', '0'], '--seeds must be at least 1'),
+        (['BAG', '--max-frames', '1'], 'a motion is between two images'),
         (['FILE'], 'cannot be read as a bag'),
     ],
 )

@@ -14,7 +14,7 @@ import pytest
 from kp2d_ros.core.errors import BackendError
 from kp2d_ros.core.records import TrackingState
 from kp2d_ros.core.trajectories import Trajectory
-from kp2d_ros.drawing import run_plots
+from kp2d_ros.drawing import figure, run_plots
 from kp2d_ros.drawing.run_plots import draw_run
 from kp2d_ros.metrics.frame_record import FrameRecord
 from kp2d_ros.metrics.run_score import score_run
@@ -85,7 +85,7 @@ def test_a_right_turn_turns_right_seen_from_above_whatever_the_extent(
 ) -> None:
     pytest.importorskip('matplotlib', reason='matplotlib is not installed (extra: evaluation)')
     drawn: list[Any] = []
-    monkeypatch.setattr(run_plots, '_tidy', drawn.append)
+    monkeypatch.setattr(figure, 'tidy', drawn.append)
     run_plots.trajectory_picture(None, {'a': right_turn(up_axis, extent)})
     top, side = drawn[0].axes
     path = drawn_path(top)
@@ -100,22 +100,10 @@ def test_a_camera_is_seen_from_above_with_forward_up_and_right_to_the_right(
 ) -> None:
     pytest.importorskip('matplotlib', reason='matplotlib is not installed (extra: evaluation)')
     drawn: list[Any] = []
-    monkeypatch.setattr(run_plots, '_tidy', drawn.append)
+    monkeypatch.setattr(figure, 'tidy', drawn.append)
     run_plots.trajectory_picture(right_turn('-y', 0.1), {'a': right_turn('-y', 3.0)})
     top, side = drawn[0].axes
     assert (top.get_xlabel(), top.get_ylabel()) == ('x (m)', 'z (m)')
     assert (side.get_xlabel(), side.get_ylabel()) == ('z (m)', 'y (m)')
     path = drawn_path(top)
     assert path[5, 1] > path[0, 1] and path[-1, 0] > path[5, 0]
-
-
-def test_bars_are_drawn_for_methods_that_have_the_figure(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip('matplotlib', reason='matplotlib is not installed (extra: evaluation)')
-    drawn: list[Any] = []
-    monkeypatch.setattr(run_plots, '_tidy', drawn.append)
-    run_plots.bar_picture({'drift': {'a': [1.0, 3.0], 'b': [5.0]}, 'time': {'b': [7.0]}})
-    drift, time = drawn[0].axes
-    assert [bar.get_width() for bar in drift.patches] == [2.0, 5.0]
-    assert [bar.get_width() for bar in time.patches] == [7.0]
-    assert drift.patches[1].get_facecolor() == time.patches[0].get_facecolor()  # a method keeps its colour
-    assert len(run_plots.bar_picture({})) > 100

@@ -14,14 +14,8 @@ import numpy as np
 
 from kp2d_ros.core.errors import DataError
 from kp2d_ros.core.trajectories import Trajectory
-from kp2d_ros.drawing.run_plots import (
-    DENSITY,
-    bar_picture,
-    curve_picture,
-    error_picture,
-    time_picture,
-    trajectory_picture,
-)
+from kp2d_ros.drawing.figure import DENSITY, Bar, bar_chart
+from kp2d_ros.drawing.run_plots import curve_picture, error_picture, time_picture, trajectory_picture
 from kp2d_ros.evaluation.fingerprint import describe_machine
 from kp2d_ros.evaluation.html_page import Page
 from kp2d_ros.evaluation.html_table import Better, Cell
@@ -51,7 +45,7 @@ _ALIGNMENTS = {
 # The chart at the top: the first figure of each line that was measured.
 _HEADLINES = (('t_rel_percent', 'ate_percent'), ('direction_deg',), ('auc_5',), ('lost_percent',), ('total_ms',))
 _CURVE = (
-    'The error of a pair is the larger one of its rotation and its direction error (the sign of the direction counts; '
+    'the error of a pair is the larger one of its rotation and its direction error (the sign of the direction counts; '
     'where the truth moves less than 1 mm the rotation alone). A pair without an estimate, or with one that has no '
     'translation while the truth moves, is infinitely wrong. Pairs are all images but the first, each with the '
     'reference image that the method chose, as far as both have a true pose. The pose curve joins (0, 0) and the '
@@ -82,13 +76,13 @@ def make_page(results: Results, summary: Summary, words: Sequence[str], folder: 
         'Each image against its reference image: what needs no scale. The best method is marked. The truth is '
         'interpolated to the times of the images, over holes of at most 0.2 s.'
     )
-    _add_table(page, results, summary, PAIR_FIGURES, _CURVE)
+    _add_table(page, results, summary, PAIR_FIGURES, ('AUC', _CURVE))
     page.heading('Tracking')
     _add_table(page, results, summary, TRACKING_FIGURES)
     page.heading('Trajectories')
     page.paragraph(_ALIGNMENTS[results.rules.alignment])
     lengths = ', '.join(f'{length:g}' for length in results.rules.segment_lengths)
-    _add_table(page, results, summary, TRAJECTORY_FIGURES, _CHAIN.format(lengths=lengths))
+    _add_table(page, results, summary, TRAJECTORY_FIGURES, ('Path and parts', _CHAIN.format(lengths=lengths)))
     _add_drift(page, results)
     page.heading('Time')
     page.paragraph(f'On {describe_machine()}, one image after the other; other work on the machine counts as well.')
@@ -113,24 +107,30 @@ def _add_headline(page: Page, results: Results, summary: Summary) -> None:
         name = next((name for name in choices if summary.common[name]), None)
         if name is not None:
             side = 'more is better' if FIGURES[name].better is Better.HIGH else 'less is better'
-            able = [method for method in results.methods if summary.mean[method][name] is not None]
             fields[f'{FIGURES[name].header}\n{side}'] = {
-                method: [summary.by_sequence[sequence][method][name].mean for sequence in summary.common[name]]
-                for method in able
+                method: _bar([summary.by_sequence[sequence][method][name].mean for sequence in summary.common[name]])
+                for method in results.methods
+                if summary.mean[method][name] is not None
             }
     images = sum(len(results.of(subject.name)[0].score.frames) for subject in results.subjects)
     several = len(results.subjects) > 1
     page.figure(
-        bar_picture(fields),
+        bar_chart(fields),
         f'{images} images of {", ".join(subject.name for subject in results.subjects)} for each method'
-        + ('; bars are means, points the sequences. ' if several else '. ')
+        + ('; bars are means, lines reach from the lowest to the highest sequence. ' if several else '. ')
         + 'Differences of a few per cent, or ones that turn round from sequence to sequence, say little. What each '
         'figure means stands below its table.',
         density=DENSITY,
     )
 
 
-def _add_table(page: Page, results: Results, summary: Summary, figures: Mapping[str, Figure], rules: str = '') -> None:
+def _bar(numbers: Sequence[float]) -> Bar:
+    return Bar(float(np.mean(numbers)), (min(numbers), max(numbers)) if len(numbers) > 1 else None)
+
+
+def _add_table(
+    page: Page, results: Results, summary: Summary, figures: Mapping[str, Figure], rules: tuple[str, str] | None = None
+) -> None:
     """
     Sequences by methods, and the means, with what the columns mean below; those that nobody has a figure for are left
     out.
@@ -153,12 +153,10 @@ def _add_table(page: Page, results: Results, summary: Summary, figures: Mapping[
         digits={figures[name].header: figures[name].digits for name in shown},
         within='sequence',
     )
-    with page.details('What the columns mean'):
-        page.points((f'{figures[name].header}:', f'{figures[name].meaning}.') for name in shown)
-        if len(results.subjects) > 1:
-            page.paragraph('Means take the sequences where every method has the figure that has it at all.')
-        if rules:
-            page.paragraph(rules)
+    terms = [(figures[name].header, f'{figures[name].meaning}.') for name in shown]
+    if len(results.subjects) > 1:
+        terms.append((_MEAN, 'the sequences where every method has the figure that has it at all.'))
+    page.terms([*terms, *([rules] if rules else [])])
 
 
 def _add_drift(page: Page, results: Results) -> None:

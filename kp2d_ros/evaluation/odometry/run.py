@@ -6,6 +6,7 @@ The frontend over a whole sequence, every frame, in order, as fast as it goes; o
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
@@ -23,6 +24,7 @@ from kp2d_ros.metrics.frame_record import FrameRecord, TrackLengths
 from kp2d_ros.metrics.run_score import RunScore, score_run
 from kp2d_ros.recordings.sequence import SequenceReader
 
+_LOG = logging.getLogger(__name__)
 Observer = Callable[[Frame, FrontendResult], None]  # called after each frame: a progress bar, a drawing
 
 
@@ -99,6 +101,7 @@ def replay_offline(
         if frames:
             reason = str(error) or 'interrupted'
             write_run(folder, info, score_run(frames, sequence.ground_truth), {'ended_early': reason})
+            _LOG.warning('%s: written as far as it came: %d images (%s)', folder, len(frames), reason)
         raise
     score = score_run(frames, sequence.ground_truth)
     write_run(folder, info, score)

@@ -165,7 +165,7 @@ def test_the_page_has_tables_and_pictures_of_everything(table: Table, tmp_path: 
     assert text.count('<img src="data:image/png') == 2 + 3 + 1  # bars, times; paths, errors, curve; paths without truth
     assert text.count('<img src="data:image/jpeg') == 1
     assert 'how far they agree' in text and 'mean of all' in text and 'KITTI errors by length' in text
-    assert text.index('rotation (°):') < text.index('Tracking</h2>')  # terms are told where they are used
+    assert text.index('<dt>rotation (°)</dt>') < text.index('Tracking</h2>')  # terms are told where they are used
     assert text.index('AUC is the area') < text.index('Tracking</h2>') < text.index('KITTI parts begin')
 
 

@@ -133,13 +133,16 @@ def test_what_was_done_before_a_broken_image_is_kept(truth: Trajectory, contende
     assert len((tmp_path / 'trajectory.txt').read_text().splitlines()) == 7
 
 
-def test_what_was_done_before_an_interruption_is_kept(truth: Trajectory, contender: Contender, tmp_path: Path) -> None:
+def test_what_was_done_before_an_interruption_is_kept_and_told(
+    truth: Trajectory, contender: Contender, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     def interrupt(frame: Frame, result: FrontendResult) -> None:
         if frame.seq == 4:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         replay_offline(Images(truth), contender.start(), contender.info, tmp_path, observe=interrupt)
+    assert 'written as far as it came: 4 images (interrupted)' in caplog.text
     stored = read_run(tmp_path / 'run.json')
     assert (len(stored.frames), stored.values['ended_early']) == (4, 'interrupted')
     assert stored.values['scores']['trajectory']['poses'] == 4
