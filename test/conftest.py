@@ -13,12 +13,29 @@ import cv2
 import numpy as np
 import pytest
 
+from kp2d_ros.core.cameras import CameraModel
 from kp2d_ros.core.records import RelativePose, ScaleKind, TrackingState
 from kp2d_ros.core.se3 import invert_transform, rotation_from_vector, transform_from
 from kp2d_ros.core.trajectories import Trajectory
 from kp2d_ros.metrics.frame_record import FrameRecord
 
 STEP_NS = 100_000_000
+
+
+@pytest.fixture(scope='session')
+def format_camera() -> Callable[[CameraModel], str]:
+    """
+    The YAML text of a camera, as camera_calibration writes it.
+    """
+
+    def write(camera: CameraModel) -> str:
+        return (
+            f'image_width: {camera.width}\nimage_height: {camera.height}\ndistortion_model: {camera.lens.value}\n'
+            f'camera_matrix: {{rows: 3, cols: 3, data: {camera.matrix.ravel().tolist()}}}\n'
+            f'distortion_coefficients: {{rows: 1, data: {camera.coefficients.tolist()}}}\n'
+        )
+
+    return write
 
 
 @pytest.fixture

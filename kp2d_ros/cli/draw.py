@@ -16,13 +16,12 @@ import numpy as np
 
 from kp2d_ros.cli.command import add_method_option, positive_float, positive_int, run_command, split_settings
 from kp2d_ros.core.errors import ConfigError, DataError, Kp2dError
-from kp2d_ros.core.records import Float32Array, Frame, ImageArray, Keypoints
+from kp2d_ros.core.records import ImageArray, Keypoints
 from kp2d_ros.drawing.caption import add_caption
 from kp2d_ros.drawing.files import PICTURE_SUFFIXES, is_video_name, open_sink, write_picture
 from kp2d_ros.drawing.keypoints import draw_keypoints, draw_scores, keypoint_legend, score_legend
 from kp2d_ros.drawing.matches import MODELS, MatchedPair, agreeing_matches, draw_matches, match_legend
 from kp2d_ros.drawing.tracks import draw_tracks
-from kp2d_ros.inference.backend import KeypointBackend
 from kp2d_ros.inference.classical import OpenCvExtractor
 from kp2d_ros.inference.extractor import Extractor, Kp2dExtractor, MatchJudge
 from kp2d_ros.inference.models import NETWORK, MethodKind, resolve
@@ -48,12 +47,18 @@ _SIDES = (640, 1280)  # pictures are made this large, by their longer side
 @dataclass(frozen=True, slots=True)
 class _Method:
     """
-    What finds the keypoints; ``backend`` is its network, None for classical ones.
+    What finds the keypoints, and how it was asked to.
     """
 
     extractor: Extractor
-    backend: KeypointBackend | None
     config: PipelineConfig
+
+    @property
+    def name(self) -> str:
+        return self.extractor.info.model_id
+
+    def extract(self, image: ImageArray) -> Keypoints:
+        return extract_shrunk(self.extractor, image, self.config.max_side_px)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -103,25 +108,23 @@ def run(args: argparse.Namespace) -> int:
     if not 1 <= len(paths) <= 2:
         raise ConfigError(f'INPUT: found {len(paths)} paths, expected one, or two images')
     method = _find_method(args.method, load_pipeline_config(args.config, settings))
-    if len(paths) == 2:
-        return _draw_pair(paths[0], paths[1], method, args)
-    if paths[0].suffix.lower() in IMAGE_SUFFIXES and not paths[0].is_dir():
-        return _draw_image(paths[0], method, args.out)
-    args.source = paths[0]
-    return _draw_frames(method, args)
+    are_images = [path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir() for path in paths]
+    if len(paths) == 1 and not are_images[0]:
+        _draw_frames(paths[0], method, args)
+    elif all(are_images):
+        _draw_images(paths, method, args)
+    else:
+        path = paths[are_images.index(False)]
+        raise DataError(f'{path}: is not an image file; expected two images, or one bag, video or folder')
+    return 0
 
 
 def _find_method(word: str, config: PipelineConfig) -> _Method:
     settings = config.extractor
     choice = choose_model(settings) if word == NETWORK else resolve(word, settings.device, settings.backend)
     if choice.kind is MethodKind.OPENCV:
-        return _Method(OpenCvExtractor(word, settings, unit_norm=True), None, config)
-    extractor = load_extractor(choice, settings)
-    return _Method(extractor, extractor.backend if isinstance(extractor, Kp2dExtractor) else None, config)
-
-
-def _extract(image: ImageArray, method: _Method) -> Keypoints:
-    return extract_shrunk(method.extractor, image, method.config.max_side_px)
+        return _Method(OpenCvExtractor(word, settings, unit_norm=True), config)
+    return _Method(load_extractor(choice, settings), config)
 
 
 def _picture_factor(*images: ImageArray) -> float:
@@ -132,107 +135,90 @@ def _picture_factor(*images: ImageArray) -> float:
     return 2.0 if longest < _SIDES[0] else min(1.0, _SIDES[1] / longest)
 
 
+def _draw_images(paths: list[Path], method: _Method, args: argparse.Namespace) -> None:
+    """
+    One image with its keypoints, or two with their matches.
+
+    :raises DataError: if the picture has the name of a video.
+    """
+    target = args.out
+    if is_video_name(target):
+        raise DataError(f'{target}: found the name of a video for one picture, expected {", ".join(PICTURE_SUFFIXES)}')
+    if not target.suffix or target.is_dir():
+        target = target / f'{"_".join(path.stem for path in paths)}.png'
+    if len(paths) == 1:
+        picture, summary = _image_picture(read_image(paths[0]), method, paths[0].name), ''
+    else:
+        picture, summary = _pair_picture(paths[0], paths[1], method, args)
+    write_picture(target, picture)
+    print(f'{target}{summary}')
+
+
 def _image_picture(image: ImageArray, method: _Method, name: str) -> ImageArray:
     """
     Keypoints, and beside them, for a network, the scores.
     """
-    factor = _picture_factor(image)
-    keypoints = _extract(image, method)
-    picture = draw_keypoints(image, keypoints, len(keypoints), factor)
+    keypoints = method.extract(image)
+    picture = draw_keypoints(image, keypoints, len(keypoints), _picture_factor(image))
     legend = keypoint_legend()
-    if method.backend is not None:
+    if isinstance(method.extractor, Kp2dExtractor):
         limits = [side for side in (method.config.max_side_px, method.config.extractor.max_side) if side > 0]
-        scores = score_map(method.backend, image, min(limits, default=0))
-        lowest, highest = _range(scores)
+        scores = score_map(method.extractor.backend, image, min(limits, default=0))
+        inner = scores[scores > 0]  # the outermost cells are 0 by definition
+        lowest, highest = (float(inner.min()), float(inner.max())) if len(inner) else (0.0, 1.0)
         stretched = (scores - lowest) / max(highest - lowest, 1e-6)
         picture = np.concatenate([picture, draw_scores(stretched, (picture.shape[1], picture.shape[0]))], axis=1)
         legend += score_legend(lowest, highest)
-    title = f'{name} ({image.shape[1]} x {image.shape[0]}): {len(keypoints)} keypoints of {_named(method)}'
+    title = f'{name} ({image.shape[1]} x {image.shape[0]}): {len(keypoints)} keypoints of {method.name}'
     return add_caption(picture, title, legend)
 
 
-def _range(scores: Float32Array) -> tuple[float, float]:
+def _pair_picture(first: Path, second: Path, method: _Method, args: argparse.Namespace) -> tuple[ImageArray, str]:
     """
-    The lowest and the highest score; the outermost cells, which are 0 by definition, do not count.
+    Two images with their matches, and the counts in words.
     """
-    inner = scores[scores > 0]
-    return (float(inner.min()), float(inner.max())) if len(inner) else (0.0, 1.0)
-
-
-def _draw_image(path: Path, method: _Method, out: Path) -> int:
-    target = _picture_path(out, path.stem)
-    write_picture(target, _image_picture(read_image(path), method, path.name))
-    print(target)
-    return 0
-
-
-def _draw_pair(first: Path, second: Path, method: _Method, args: argparse.Namespace) -> int:
-    for path in (first, second):
-        if path.is_dir() or path.suffix.lower() not in IMAGE_SUFFIXES:
-            raise DataError(f'{path}: is not an image file; expected two images, or one bag, video or folder')
-    target = _picture_path(args.out, f'{first.stem}_{second.stem}')
     images = read_image(first), read_image(second)
-    keypoints = _extract(images[0], method), _extract(images[1], method)
+    keypoints = method.extract(images[0]), method.extract(images[1])
     matches = match(*keypoints, method.config.matching)
     inlier = agreeing_matches(keypoints, matches, args.ransac, args.threshold_px) if args.ransac else None
     probability = None
     if isinstance(method.extractor, MatchJudge) and images[0].shape[:2] == images[1].shape[:2]:
         probability = method.extractor.judge(*keypoints, matches, (images[0].shape[0], images[0].shape[1]))
     pair = MatchedPair(images, keypoints, matches, inlier, probability)
-    counts = f'{len(keypoints[0])} and {len(keypoints[1])} keypoints of {_named(method)}, {len(matches)} matches'
+    counts = f': {len(keypoints[0])} and {len(keypoints[1])} keypoints of {method.name}, {len(matches)} matches'
     geometry = '' if inlier is None else f', {args.ransac} within {args.threshold_px:g} px'
-    title = f'{first.name} - {second.name}: {counts}{geometry}'
-    write_picture(target, add_caption(draw_matches(pair, _picture_factor(*images)), title, match_legend(pair)))
-    print(f'{target}: {counts}' + ('' if inlier is None else f', {int(inlier.sum())} agree with one {args.ransac}'))
-    return 0
+    agreeing = '' if inlier is None else f', {int(inlier.sum())} agree with one {args.ransac}'
+    drawn = draw_matches(pair, _picture_factor(*images))
+    return add_caption(drawn, f'{first.name} - {second.name}{counts}{geometry}', match_legend(pair)), counts + agreeing
 
 
-def _draw_frames(method: _Method, args: argparse.Namespace) -> int:
+def _draw_frames(source: Path, method: _Method, args: argparse.Namespace) -> None:
     from tqdm import tqdm  # --help needs none of it
 
-    (sequence,) = open_sources([args.source], args)
+    (sequence,) = open_sources([source], args)
     frontend = build_frontend(method.config, method.extractor)
     total = len(sequence) if args.max_frames is None else min(args.max_frames, len(sequence))
-    count = 0
-
-    def picture_of(frame: Frame) -> ImageArray | None:
-        title = f'{sequence.name}, frame {frame.seq}: {_named(method)}'
-        is_wanted = frame.seq % args.every == 0
-        if args.alone:
-            return _image_picture(frame.image, method, f'{sequence.name}, frame {frame.seq}') if is_wanted else None
-        result = frontend.process(frame)
-        return draw_tracks(frame, result, title) if is_wanted else None
-
     frames = tqdm(islice(sequence, args.max_frames), total=total, unit='image', disable=args.quiet or None)
+    count = 0
     ended_by: BaseException | None = None
     with open_sink(args.out, args.fps) as add:
         try:
             for frame in frames:
-                picture = picture_of(frame)
-                if picture is not None:
-                    add(f'frame_{frame.seq:06d}', picture)
-                    count += 1
+                title = f'{sequence.name}, frame {frame.seq}'
+                result = None if args.alone else frontend.process(frame)
+                if frame.seq % args.every != 0:
+                    continue
+                if result is None:
+                    picture = _image_picture(frame.image, method, title)
+                else:
+                    picture = draw_tracks(frame, result, f'{title}: {method.name}')
+                add(f'frame_{frame.seq:06d}', picture)
+                count += 1
         except (KeyboardInterrupt, Kp2dError) as error:  # what was drawn before is kept
             ended_by = error
     print(f'{args.out}: {count} pictures')
     if ended_by is not None:
         raise ended_by
-    return 0
-
-
-def _picture_path(out: Path, stem: str) -> Path:
-    """
-    The file itself, or one in a folder.
-
-    :raises DataError: if it is the name of a video.
-    """
-    if is_video_name(out):
-        raise DataError(f'{out}: found the name of a video for one picture, expected {", ".join(PICTURE_SUFFIXES)}')
-    return out if out.suffix and not out.is_dir() else out / f'{stem}.png'
-
-
-def _named(method: _Method) -> str:
-    return method.extractor.info.model_id
 
 
 main = partial(run_command, 'kp2d draw', SUMMARY, add_arguments, run)

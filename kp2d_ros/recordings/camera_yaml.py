@@ -120,33 +120,6 @@ def read_camera(path: Path) -> CameraModel:
     return calibration.camera
 
 
-def format_camera(camera: CameraModel, name: str = 'camera') -> str:
-    """
-    The YAML text of a camera, as camera_calibration writes it; :func:`read_camera` gives the same camera back.
-    """
-    projection = np.hstack([camera.matrix, np.zeros((3, 1))])
-    return '\n'.join(
-        [
-            f'image_width: {camera.width}',
-            f'image_height: {camera.height}',
-            f'camera_name: {name}',
-            *_matrix_lines('camera_matrix', camera.matrix),
-            f'distortion_model: {camera.lens.value}',
-            *_matrix_lines('distortion_coefficients', camera.coefficients[None]),
-            *_matrix_lines('rectification_matrix', np.eye(3)),
-            *_matrix_lines('projection_matrix', projection),
-            '',
-        ]
-    )
-
-
-def _matrix_lines(name: str, matrix: Float64Array) -> list[str]:
-    rows, columns = matrix.shape
-    # YAML 1.1 takes 1e-09 for a text, 1.0e-09 for a number.
-    numbers = [text if '.' in text else text.replace('e', '.0e') for text in map(repr, matrix.ravel().tolist())]
-    return [f'{name}:', f'  rows: {rows}', f'  cols: {columns}', f'  data: [{", ".join(numbers)}]']
-
-
 def _integer(values: Mapping[str, Any], key: str) -> int:
     value = values.get(key)
     if not isinstance(value, int) or isinstance(value, bool):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -10,21 +11,14 @@ import numpy as np
 import pytest
 
 from kp2d_ros.cli.replay import main
+from kp2d_ros.core.cameras import CameraModel
 from kp2d_ros.core.files import claim_folder
 from kp2d_ros.core.trajectories import format_tum, read_tum
 from kp2d_ros.simulation.scene import SceneConfig, SimulatedSequence
 
-CAMERA_YAML = """
-image_width: {width}
-image_height: {height}
-distortion_model: plumb_bob
-camera_matrix: {{rows: 3, cols: 3, data: {matrix}}}
-distortion_coefficients: {{rows: 1, cols: 5, data: {coefficients}}}
-"""
-
 
 @pytest.fixture(scope='module')
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, format_camera: Callable[[CameraModel], str]) -> Path:
     """
     A sequence of eight small images with calibration, times and true poses, as a plain folder.
     """
@@ -33,15 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (path / 'images').mkdir()
     for frame in sequence:
         cv2.imwrite(str(path / 'images' / f'{frame.seq}.png'), cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR))
-    camera = sequence.camera
-    (path / 'camera.yaml').write_text(
-        CAMERA_YAML.format(
-            width=camera.width,
-            height=camera.height,
-            matrix=camera.matrix.ravel().tolist(),
-            coefficients=camera.coefficients.tolist(),
-        )
-    )
+    (path / 'camera.yaml').write_text(format_camera(sequence.camera))
     truth = sequence.ground_truth
     (path / 'times.txt').write_text(''.join(f'{ns / 1e9:.9f}\n' for ns in truth.stamps_ns.tolist()))
     (path / 'poses.txt').write_text(format_tum(truth))

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import pytest
 
-from kp2d_ros.recordings.camera_yaml import format_camera
+from kp2d_ros.core.cameras import CameraModel
 from kp2d_ros.simulation.scene import SceneConfig, SimulatedSequence
 
 EXAMPLES = Path(__file__).parents[2] / 'examples'
 
 
 @pytest.fixture(scope='module')
-def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def room(tmp_path_factory: pytest.TempPathFactory, format_camera: Callable[[CameraModel], str]) -> Path:
     """
     A folder with five images of a room and its camera.
     """

@@ -12,7 +12,6 @@ from kp2d_ros.core.errors import DataError
 from kp2d_ros.recordings.camera_yaml import (
     CameraInfoFields,
     camera_from_fields,
-    format_camera,
     is_rectified_topic,
     read_camera,
 )
@@ -113,7 +112,11 @@ def test_yaml_gives_the_same_camera_back(tmp_path_factory, size, focal_ratio, le
     matrix = np.array([[focal, 0, size[0] / 3], [0, focal * 1.1, size[1] / 3], [0, 0, 1]])
     camera = CameraModel(*size, matrix, lens, np.array(coefficients[:count]))
     path = tmp_path_factory.getbasetemp() / 'camera.yaml'
-    path.write_text(format_camera(camera, 'left'), encoding='utf-8')
+    path.write_text(
+        f'image_width: {size[0]}\nimage_height: {size[1]}\ncamera_name: left\ncamera_matrix:\n  rows: 3\n  cols: 3\n'
+        f'  data: {matrix.ravel().tolist()}\ndistortion_model: {lens.value}\ndistortion_coefficients:\n  rows: 1\n'
+        f'  cols: {count}\n  data: {camera.coefficients.tolist()}\n'
+    )
     again = read_camera(path)
     assert (again.width, again.height, again.lens) == (*size, lens)
     np.testing.assert_array_equal(again.matrix, matrix)

@@ -21,7 +21,6 @@ from rosgraph_msgs.msg import Clock  # noqa: E402
 
 from kp2d_ros.core.cameras import LensModel  # noqa: E402
 from kp2d_ros.msg import FrontendStatus, KeypointArray, RelativePose  # noqa: E402
-from kp2d_ros.recordings.camera_yaml import format_camera  # noqa: E402
 from kp2d_ros.ros.conversions import camera_from_message, ns_from_time  # noqa: E402
 
 FRAMES = 8
@@ -88,7 +87,7 @@ def run():
 
 
 @pytest.fixture
-def recording(rig, tmp_path):
+def recording(rig, tmp_path, format_camera):
     """
     A folder of images with a calibration and true poses.
     """
