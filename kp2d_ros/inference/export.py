@@ -21,7 +21,8 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from kp2d_ros.core.errors import BackendError, ConfigError, DataError
+from kp2d_ros.core.errors import BackendError, ConfigError
+from kp2d_ros.core.files import atomic_path
 from kp2d_ros.core.records import Float32Array, ImageArray
 from kp2d_ros.inference.onnx_backend import OnnxBackend, OnnxOptions
 from kp2d_ros.inference.onnx_metadata import INPUT, METADATA_KEY, OUTPUTS, OnnxMetadata, format_metadata
@@ -95,8 +96,6 @@ def export_onnx(checkpoint: Checkpoint, path: Path, height: int = 0, width: int 
     :raises DataError: if the file cannot be written.
     :raises BackendError: if the outputs differ by more than :data:`TOLERANCE`.
     """
-    if not path.parent.is_dir():  # known before the minute that a large network takes
-        raise DataError(f'{path}: cannot be written: there is no folder {path.parent}')
     network = fold_batch_norms(network_from_checkpoint(checkpoint))
     metadata = OnnxMetadata(
         checkpoint.info.model_id,
@@ -107,19 +106,13 @@ def export_onnx(checkpoint: Checkpoint, path: Path, height: int = 0, width: int 
         width,
     )
     _check_size(metadata)
-    model = _traced(network, metadata)
-    model.metadata_props.add(key=METADATA_KEY, value=format_metadata(metadata))
-    part = path.with_name(path.name + '.part')
-    try:
-        try:
-            part.write_bytes(model.SerializeToString())
-        except OSError as error:
-            raise DataError(f'{path}: cannot be written: {error.strerror}') from error
+    with atomic_path(path) as part:
+        part.touch()  # refused before the minute that a large network takes
+        model = _traced(network, metadata)
+        model.metadata_props.add(key=METADATA_KEY, value=format_metadata(metadata))
+        part.write_bytes(model.SerializeToString())
         differences = compare(checkpoint, part)
         check_differences(path, differences)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
     return ExportReport(
         path,
         metadata.model_id,

@@ -13,6 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+# Since 1.32 importing ONNX Runtime makes an identity of this machine in ~/.cache and a queue of events to send;
+# disable_telemetry_events() comes too late for that.
+os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')
+
 import onnxruntime
 
 from kp2d_ros.core.checks import check_shape

@@ -99,20 +99,19 @@ def test_a_file_that_opencv_could_not_read_is_named_as_such() -> None:
 
 
 def test_large_images_are_worked_on_at_a_bounded_size_in_their_own_pixels(images: list[ImageArray]) -> None:
-    large = np.asarray(cv2.resize(images[0], (1280, 960), interpolation=cv2.INTER_CUBIC), np.uint8)
+    large = np.asarray(cv2.resize(images[0], (2560, 1920), interpolation=cv2.INTER_CUBIC), np.uint8)
     seen: list[tuple[int, ...]] = []
 
     def note(image: ImageArray) -> object:
         seen.append(image.shape[:2])
         return extract(image)
 
-    extractor = kp2d_ros.load_extractor('orb', max_side_px=320)
+    extractor = kp2d_ros.load_extractor('orb')
     extract = extractor.extractor.extract
     extractor.extractor.extract = note  # type: ignore[method-assign, assignment]
     found = extractor.extract(large, color='rgb')
-    assert seen == [(240, 320)]
-    assert found.xy[:, 0].max() > 1000
-    assert kp2d_ros.load_extractor('orb')._max_side_px == 1280
+    assert seen == [(960, 1280)]
+    assert found.xy[:, 0].max() > 2000
 
 
 def test_unknown_words_and_settings_are_refused_with_the_nearest_one() -> None:
@@ -124,14 +123,15 @@ def test_unknown_words_and_settings_are_refused_with_the_nearest_one() -> None:
         kp2d_ros.load_extractor('opencv-orb')
 
 
-def test_the_motion_between_two_images_is_the_true_one(room: SimulatedSequence) -> None:
-    frames = list(SimulatedSequence(SceneConfig(frames=12, width=320, height=240)))
+def test_the_motion_between_two_images_is_the_true_one() -> None:
+    room = SimulatedSequence(SceneConfig(frames=12, width=320, height=240))
+    frames = list(room)
     first, last = frames[0], frames[11]
     assert first.camera is not None
     extractor = kp2d_ros.load_extractor('sift')
     pose = kp2d_ros.relative_pose(first.image, last.image, first.camera, extractor, color='rgb')
     assert pose.is_estimate and pose.reference_seq == 0
-    truth = SimulatedSequence(SceneConfig(frames=12, width=320, height=240)).ground_truth.world_from_camera
+    truth = room.ground_truth.world_from_camera
     expected = np.linalg.inv(truth[0]) @ truth[11]
     cosine = (np.trace(expected[:3, :3].T @ pose.reference_from_current[:3, :3]) - 1) / 2
     assert np.degrees(np.arccos(np.clip(cosine, -1, 1))) < 0.5

@@ -5,6 +5,7 @@ Tests of the export; one real export serves them all, since torch needs seconds 
 """
 
 import dataclasses
+import errno
 from pathlib import Path
 
 import numpy as np
@@ -75,9 +76,16 @@ def test_refuses_sizes_that_the_network_cannot_take(tmp_path, checkpoint, height
         export_onnx(checkpoint, tmp_path / 'x.onnx', height, width)
 
 
-def test_refuses_a_folder_that_is_not_there_before_any_work(tmp_path, checkpoint):
-    with pytest.raises(DataError, match='there is no folder'):
-        export_onnx(checkpoint, tmp_path / 'missing' / 'x.onnx')
+def test_refuses_a_folder_that_cannot_be_written_before_any_work(tmp_path, checkpoint, monkeypatch):
+    monkeypatch.setattr(export, '_traced', lambda *_: pytest.fail('traced'))
+    monkeypatch.setattr(Path, 'touch', read_only)
+    with pytest.raises(DataError, match=r'x\.onnx: cannot be written: Read-only file system'):
+        export_onnx(checkpoint, tmp_path / 'x.onnx')
+    assert list(tmp_path.iterdir()) == []
+
+
+def read_only(*_):
+    raise OSError(errno.EROFS, 'Read-only file system')
 
 
 def test_the_file_does_not_tell_where_it_was_made(exported):

@@ -5,6 +5,9 @@ Tests of what is particular to ONNX Runtime; the contract of every runtime is in
 """
 
 import dataclasses
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -139,3 +142,14 @@ def test_tensorrt_keeps_its_engines_and_may_use_half_precision(monkeypatch):
 def test_refuses_devices_and_formats_that_are_not_there(options, message):
     with pytest.raises(BackendError, match=message):
         find_providers(options, ALL[2:])
+
+
+def test_the_runtime_leaves_nothing_in_the_home_folder(tmp_path):
+    code = (
+        'from kp2d_ros.inference.pipeline import ExtractorConfig, build_extractor\n'
+        "build_extractor(ExtractorConfig(device='cpu', model='kp2d-compact-m', threads=1))\n"
+    )
+    hidden = ('ORT_DISABLE_TELEMETRY', 'XDG_CACHE_HOME')
+    environment = {key: value for key, value in os.environ.items() if key not in hidden} | {'HOME': str(tmp_path)}
+    subprocess.run([sys.executable, '-B', '-c', code], env=environment, check=True)
+    assert list(tmp_path.rglob('*')) == []
