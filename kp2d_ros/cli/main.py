@@ -21,23 +21,22 @@ _INTERRUPTED = 130  # what a shell gives for a command ended by Ctrl-C
 @dataclass(frozen=True, slots=True)
 class Command:
     """
-    Where a command lives, what it does, and the pip extra that brings what it needs.
+    Where a command lives and what it does.
     """
 
     module: str
     summary: str
-    extra: str
 
 
 COMMANDS = {
-    'replay': Command('kp2d_ros.cli.replay', 'run the frontend over a bag or a dataset folder, offline', 'bags'),
-    'simulate': Command('kp2d_ros.cli.simulate', 'render a sequence with known motion, as a bag', 'bags'),
-    'demo': Command('kp2d_ros.cli.demo', 'simulate, play over DDS, record and score; needs ROS 2', 'all'),
-    'train': Command('kp2d_ros.cli.train', 'train a keypoint network on photographs or bags', 'torch'),
-    'pairs': Command('kp2d_ros.cli.pairs', 'draw a contact sheet of training pairs', 'torch'),
-    'draw': Command('kp2d_ros.cli.draw', 'draw keypoints, scores, matches and tracks on your own images', 'bags'),
-    'evaluate': Command('kp2d_ros.cli.evaluate', 'measure keypoints or odometry against the truth', 'evaluation'),
-    'export': Command('kp2d_ros.cli.export', 'export a network to ONNX and compare the outputs', 'export'),
+    'replay': Command('kp2d_ros.cli.replay', 'run the frontend over a bag or a dataset folder, offline'),
+    'simulate': Command('kp2d_ros.cli.simulate', 'render a sequence with known motion, as a bag'),
+    'demo': Command('kp2d_ros.cli.demo', 'simulate, play over DDS, record and score; needs ROS 2'),
+    'train': Command('kp2d_ros.cli.train', 'train a keypoint network on photographs or bags'),
+    'pairs': Command('kp2d_ros.cli.pairs', 'draw a contact sheet of training pairs'),
+    'draw': Command('kp2d_ros.cli.draw', 'draw keypoints, scores, matches and tracks on your own images'),
+    'evaluate': Command('kp2d_ros.cli.evaluate', 'measure keypoints or odometry against the truth'),
+    'export': Command('kp2d_ros.cli.export', 'export a network to ONNX and compare the outputs'),
 }
 
 
@@ -62,11 +61,9 @@ def _run_command(name: str, argv: Sequence[str]) -> int:
     except ModuleNotFoundError as error:
         if (error.name or '').startswith('kp2d_ros') and error.name != 'kp2d_ros.msg':
             raise  # a fault of this package, which its traceback explains
-        print(
-            f'error: kp2d {name} needs the Python module {error.name}, which is not installed here; '
-            f"try: pip install 'kp2d_ros[{command.extra}]'",
-            file=sys.stderr,
-        )
+        from kp2d_ros.core.packages import missing_package
+
+        print(f'error: {missing_package(f"kp2d {name}", error.name)}', file=sys.stderr)
         return 1
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from kp2d_ros.core.errors import BackendError
 
+_ROS_NAMES = ('rclpy', 'kp2d_ros')  # of the latter only the generated messages can be missing
 _PIP_NAMES = {'cv2': 'opencv-python-headless', 'yaml': 'pyyaml', 'PIL': 'pillow'}  # others are called as they import
 
 
@@ -41,6 +42,8 @@ def missing_package(purpose: str, module: str | None) -> BackendError:
     :param module: as in :class:`ModuleNotFoundError`, whose name may be that of a module within.
     """
     package = (module or '').partition('.')[0]
+    if package in _ROS_NAMES:
+        return BackendError(f'{purpose}: needs {module} of ROS 2; source the workspace, or see: make build')
     return BackendError(
         f'{purpose}: needs the Python package {package}, which is not installed; try: {install_command(package)}'
     )

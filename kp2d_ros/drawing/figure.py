@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from kp2d_ros.core.errors import BackendError
 from kp2d_ros.core.files import atomic_path
+from kp2d_ros.core.packages import missing_package
 
 # Told apart also by those who do not see red and green (Okabe and Ito).
 COLOURS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#000000')
@@ -116,7 +116,7 @@ def new_figure(width: float, height: float, dpi: float) -> Any:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
-        raise BackendError(f'drawing: found no module {error.name}; try: pip install matplotlib') from error
+        raise missing_package('drawing', error.name) from error
     figure = Figure(figsize=(width, height), dpi=dpi, layout='constrained')
     FigureCanvasAgg(figure)
     return figure

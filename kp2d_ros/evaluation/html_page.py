@@ -15,8 +15,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from kp2d_ros.core.errors import BackendError, ShapeError
+from kp2d_ros.core.errors import ShapeError
 from kp2d_ros.core.files import write_text
+from kp2d_ros.core.packages import missing_package
 from kp2d_ros.core.resources import read_version
 from kp2d_ros.evaluation.html_table import Better, Cell, TableStyle, lay_out
 
@@ -131,7 +132,7 @@ class Page:
         try:
             import jinja2
         except ModuleNotFoundError as error:
-            raise BackendError('the report needs the Python package jinja2: pip install jinja2') from error
+            raise missing_package('the report', error.name) from error
         environment = jinja2.Environment(
             autoescape=True, undefined=jinja2.StrictUndefined, finalize=_visible, trim_blocks=True, lstrip_blocks=True
         )

@@ -43,12 +43,11 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
 def test_a_missing_package_concerns_its_command_only(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    broken = Command('no_such_package.command', 'needs something', 'bags')
+    broken = Command('no_such_package.command', 'needs something')
     monkeypatch.setattr(command_line, 'COMMANDS', {**COMMANDS, 'broken': broken})
     assert main(['broken']) == 1
     error = capsys.readouterr().err
-    assert 'kp2d broken needs the Python module no_such_package' in error
-    assert "pip install 'kp2d_ros[bags]'" in error
+    assert 'kp2d broken: needs the Python package no_such_package, which is not installed; try: pip install' in error
     assert main(['--version']) == 0
 
 
@@ -66,7 +65,7 @@ def test_an_interrupt_while_a_command_is_imported_is_one_word(
 ) -> None:
     (tmp_path / 'slow_to_import.py').write_text('raise KeyboardInterrupt')
     monkeypatch.syspath_prepend(tmp_path)
-    slow = Command('slow_to_import', 'is interrupted', 'bags')
+    slow = Command('slow_to_import', 'is interrupted')
     monkeypatch.setattr(command_line, 'COMMANDS', {**COMMANDS, 'slow': slow})
     assert main(['slow']) == 130
     assert capsys.readouterr().err == 'interrupted\n'
