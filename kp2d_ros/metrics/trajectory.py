@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from kp2d_ros.core.errors import BackendError, DataError, ShapeError
+from kp2d_ros.core.errors import DataError, ShapeError
+from kp2d_ros.core.packages import missing_package
 from kp2d_ros.core.se3 import invert_transform, rotation_angle
 from kp2d_ros.core.trajectories import Trajectory
 from kp2d_ros.metrics.pose_error import interpolate_poses
@@ -89,7 +90,7 @@ def score_trajectory(estimate: Trajectory, truth: Trajectory, alignment: Alignme
     try:
         from evo.core.metrics import APE, RPE, PoseRelation, Unit
     except ModuleNotFoundError as error:
-        raise BackendError('scores of a path need evo, which is not installed: pip install evo') from error
+        raise missing_package('scores of a path', error.name) from error
     true_poses = interpolate_poses(truth, estimate.stamps_ns)
     common = np.isfinite(true_poses).all(axis=(1, 2))
     if common.sum() < _MIN_POSES:

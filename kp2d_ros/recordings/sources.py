@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kp2d_ros.core.errors import ConfigError, DataError
+from kp2d_ros.core.packages import install_command
 from kp2d_ros.recordings.camera_yaml import read_camera
 from kp2d_ros.recordings.euroc import is_euroc, open_euroc
 from kp2d_ros.recordings.image_files import is_image_folder, open_image_folder
@@ -39,7 +40,7 @@ def _open_bag(path: Path, **topics: str | int) -> Recording:
     try:
         from kp2d_ros.recordings.bags import open_bag
     except (ImportError, AttributeError) as error:  # absent, or of a version whose reading has no known limits
-        hint = "pip install 'rosbags>=0.11.9,<0.12'"
+        hint = install_command("'rosbags>=0.11.9,<0.12'")
         raise DataError(f'{path}: reading a bag needs the package rosbags: {hint} ({error})') from error
     return open_bag(find_bag(path) or path, **{name: str(topic) for name, topic in topics.items()})
 

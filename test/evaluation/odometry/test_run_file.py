@@ -116,7 +116,7 @@ def test_without_evo_the_report_names_what_to_install(
     monkeypatch.setitem(sys.modules, 'evo', None)  # as if it were not installed
     score = score_run(make_frames(truth), truth)
     assert score.whole is None and score.pairs.rotation_deg is not None
-    assert score.note == 'scores of a path need evo, which is not installed: pip install evo'
+    assert score.note.startswith('scores of a path: needs the Python package evo, which is not installed; try: pip')
 
 
 def test_a_run_without_frames_is_written_and_told(tmp_path: Path) -> None:
