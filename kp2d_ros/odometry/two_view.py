@@ -165,10 +165,13 @@ def _select(fits: list[Fit], config: RansacConfig) -> Fit:
     """
     measured = min((fit.sigma_px for fit in fits if fit.inlier.any()), default=config.threshold_px)
     sigma = max(measured, config.threshold_px / 10.0)
-    return min(fits, key=lambda fit: _gric(fit, sigma))
+    return min(fits, key=lambda fit: gric(fit, sigma))
 
 
-def _gric(fit: Fit, sigma: float) -> float:
+def gric(fit: Fit, sigma: float) -> float:
+    """
+    Torr's criterion: the costs of the pairs with noise of ``sigma`` pixels, and log(4 M) for each parameter of the model.
+    """
     return _pair_costs(fit, sigma) + float(_PARAMETERS[fit.model] * np.log(4.0 * len(fit.residuals)))
 
 

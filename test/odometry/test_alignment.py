@@ -101,6 +101,28 @@ def test_what_is_found_far_off_or_has_nothing_around_it_stays_as_found(picture, 
         np.testing.assert_array_equal(aligned_xy, far)
 
 
+def test_what_does_not_come_back_to_where_it_began_stays_as_found(rng):
+    first, second = (cv2.GaussianBlur(paint_plaster(rng, *SIZE, 300.0), (0, 0), 1.0) for _ in range(2))
+    xy = rng.uniform((20, 20), (300, 220), (400, 2)).astype(np.float32)
+    _, moved = align(AlignableImage(first), AlignableImage(second), xy, xy, AlignmentConfig())
+    assert moved.mean() < 0.045  # two walls that have nothing in common
+
+
+@pytest.mark.parametrize(
+    ('shift', 'start', 'step'),
+    [((-2, 0), (1, 20), (0, 6)), ((2, 0), (318, 20), (0, 6)), ((0, -2), (40, 1), (6, 0)), ((0, 2), (40, 238), (6, 0))],
+)
+def test_what_left_the_image_stays_as_found(rng, shift, start, step):
+    wall = cv2.GaussianBlur(paint_plaster(rng, 300, 400, 300.0), (0, 0), 1.0)
+    dx, dy = shift
+    images = AlignableImage(wall[30:270, 40:360]), AlignableImage(wall[30 - dy : 270 - dy, 40 - dx : 360 - dx])
+    first_xy = (np.array(start) + np.arange(34)[:, None] * step).astype(np.float32)
+    found_xy = np.clip(first_xy + np.array(shift), 0, (319, 239)).astype(np.float32)  # a pixel outside in truth
+    aligned_xy, moved = align(*images, first_xy, found_xy, AlignmentConfig())
+    assert ((aligned_xy >= 0) & (aligned_xy <= (319, 239))).all()
+    np.testing.assert_array_equal(aligned_xy[~moved], found_xy[~moved])
+
+
 def test_wrong_matches_do_not_hinder_the_right_ones(picture, rng):
     first, second = turned(), turned(15, 1.1)
     first_xy, true_xy = points_between(first, second, rng)

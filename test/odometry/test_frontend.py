@@ -104,6 +104,13 @@ def test_a_camera_at_rest_is_stationary(player, room, pose, rng):
         assert result.pose.reason == 'the image does not move'
 
 
+def test_a_camera_at_rest_keeps_its_reference_however_old(new_player, room, pose, rng):
+    config = build(FrontendConfig, {'motion': {'max_reference_age': 3}})
+    results = new_player(config).play(room, [pose()] * 10, rng, noise_px=0.2)
+    assert set(states_of(results[1:])) == {TrackingState.STATIONARY}
+    assert {result.pose.reference_seq for result in results[1:]} == {0}
+
+
 def test_a_slow_motion_adds_up_until_it_is_seen(player, room, pose, rng):
     truth = [pose((0.012 * k, 0, 0)) for k in range(40)]
     results = player.play(room, truth, rng, noise_px=0.2)
@@ -173,6 +180,19 @@ def test_blank_images_in_between_do_not_break_the_chain(player, corridor, pose, 
     known = estimated(before[2:] + after)
     lengths = [np.linalg.norm(step[:3, 3]) / 0.3 for step in steps_of(known)]
     np.testing.assert_allclose(lengths / np.median(lengths), 1.0, atol=0.15)
+
+
+@pytest.mark.parametrize('shown', ['nothing', 'another place'])
+def test_after_a_lost_frame_the_camera_may_be_anywhere(new_player, new_scene, corridor, pose, rng, shown):
+    player = new_player(build(FrontendConfig, {'matching': {'search_radius_px': 15.0}}))
+    ahead = drive(pose, 8, step=0.3)
+    player.play(corridor, ahead, rng, noise_px=0.3)
+    elsewhere = new_scene(corridor.landmarks, far=corridor.far).keypoints(ahead[-1], rng)
+    assert player.show(BLANK if shown == 'nothing' else elsewhere).state is TrackingState.LOST
+    turned = ahead[-1] @ pose((0, 0, 0.3), (0, 0.1, 0))  # by 50 pixels: not within 15 of where it was going
+    (found,) = player.play(corridor, [turned], rng, noise_px=0.3)
+    assert found.state is TrackingState.OK
+    assert found.inlier.sum() > 100
 
 
 def test_another_place_begins_a_new_segment_after_some_lost_frames(player, corridor, room, pose, rng):

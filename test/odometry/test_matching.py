@@ -87,6 +87,13 @@ def test_duplicates_are_not_distinct(rng):
     assert len(match(keypoints_of(one), keypoints_of(one), MatchingConfig(ratio=0.95))) == 0
 
 
+@pytest.mark.parametrize(('rival_distance', 'count'), [(5e-4, 0), (0.02, 1)])
+def test_distances_as_small_as_rounding_do_not_tell_two_keypoints_apart(rival_distance, count):
+    angles = np.array([0.0, rival_distance])
+    current = keypoints_of(np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32))
+    assert len(match(keypoints_of(np.array([[1.0, 0.0]], np.float32)), current, MatchingConfig())) == count
+
+
 @pytest.mark.parametrize('mutual', [True, False])
 def test_no_keypoint_is_used_twice(rng, mutual):
     first = np.repeat(random_units(rng, 4), 5, axis=0)

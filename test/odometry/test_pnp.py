@@ -108,6 +108,26 @@ def test_depths_come_out_sharper_and_true(room, pose, rng):
     assert 0.5 < np.std(errors / found.depths.sigma[found.inlier]) < 1.2
 
 
+def test_the_residual_is_that_of_one_coordinate_in_one_image(room, pose, rng):
+    truth = pose((0.6, 0.1, 0.1), (0, 0.05, 0))
+    found = adjust(*scene_pairs(room, pose, truth, rng, noise_px=0.5, relative_sigma=1e-4), [truth], 3.0)
+    assert abs(found.rms_px - 0.5) < 0.03
+
+
+def test_depths_are_as_uncertain_as_the_motion_leaves_them(room, pose, rng):
+    # Few points of known depth: how far the camera went is hardly known, and so is how far away the others are.
+    truth, squares = pose((0.8, 0.1, 0.1), (0, 0.05, 0)), []
+    common = np.intersect1d(room.visible(pose())[0], room.visible(truth)[0])
+    for _ in range(40):
+        reference, current, depths = scene_pairs(room, pose, truth, rng, noise_px=0.3, relative_sigma=0.3)
+        few = np.arange(len(reference)) < 8
+        found = adjust(reference, current, depths.where(few), [truth], 3.0)
+        rows = np.flatnonzero(found.inlier & ~few & np.isfinite(found.depths.sigma))
+        errors = found.depths.value[rows] - 1 / room.landmarks[common][rows, 2]
+        squares.append(np.mean((errors / found.depths.sigma[rows]) ** 2))
+    assert 0.4 < np.mean(squares) < 2.0, squares
+
+
 @pytest.mark.parametrize('translation', [(0.6, 0.1, 0.1), (0.0, 0.05, 0.8), (0, 0, 0)])
 def test_the_covariance_is_what_noise_does_to_the_motion(room, pose, rng, translation):
     truth, errors, predicted = pose(translation, (0.1, -0.1, 0.3)), [], []

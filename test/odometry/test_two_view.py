@@ -7,9 +7,10 @@ from kp2d_ros.core.cameras import CameraModel, LensModel
 from kp2d_ros.core.errors import ConfigError
 from kp2d_ros.core.records import PoseModel
 from kp2d_ros.core.se3 import angle_between, rotation_angle, vector_from_rotation
+from kp2d_ros.odometry.model_fits import Fit
 from kp2d_ros.odometry.ransac import RansacConfig
 from kp2d_ros.odometry.rays import Rays
-from kp2d_ros.odometry.two_view import estimate_two_view
+from kp2d_ros.odometry.two_view import estimate_two_view, gric
 
 CONFIG = RansacConfig()
 
@@ -204,6 +205,18 @@ def test_parallax_counts_the_translation_and_not_the_rotation(room, pose, rng):
     assert still.parallax_deg < 0.05
     assert 3 < moved.parallax_deg < 9  # 0.8 at 4 to 12
     assert 0.3 < moved.unturned_deg < moved.parallax_deg
+
+
+@pytest.mark.parametrize(
+    ('model', 'parameters', 'freedom'),
+    [(PoseModel.ESSENTIAL, 5, 1), (PoseModel.HOMOGRAPHY, 8, 2), (PoseModel.ROTATION, 3, 2)],
+)
+def test_a_model_pays_for_its_parameters_and_for_what_it_leaves_open(model, parameters, freedom):
+    residuals = np.array([0.0, 0.5, -0.75, 40.0])
+    fit = Fit(model, np.eye(4), np.eye(5), residuals, np.array([True, True, True, False]))
+    squares = (0.0 + 0.25 + 0.5625) / 0.5**2
+    expected = squares + 3 * (4 - freedom) * np.log(4) + 8.0 + parameters * np.log(4 * 4)
+    np.testing.assert_allclose(gric(fit, 0.5), expected)
 
 
 def test_a_threshold_of_zero_is_refused():
