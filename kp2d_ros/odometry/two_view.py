@@ -170,7 +170,7 @@ def _select(fits: list[Fit], config: RansacConfig) -> Fit:
 
 def gric(fit: Fit, sigma: float) -> float:
     """
-    Torr's criterion: the costs of the pairs with noise of ``sigma`` pixels, and log(4 M) for each parameter of the model.
+    Torr's criterion: the costs of M pairs with noise of ``sigma`` pixels, and log(4 M) for each parameter.
     """
     return _pair_costs(fit, sigma) + float(_PARAMETERS[fit.model] * np.log(4.0 * len(fit.residuals)))
 
