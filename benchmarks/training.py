@@ -52,7 +52,8 @@ def make_batch(config: TrainConfig, count: int, device: torch.device) -> PairBat
     grid = (points[..., :2] / points[..., 2:]).reshape(count, height, width, 2)
     source = nn.functional.grid_sample(target, grid, align_corners=True)
     shown = torch.ones(count, 1, height, width, dtype=torch.bool)
-    return PairBatch(source, target, matrices, shown, shown, torch.arange(count)).to(device)
+    batch = PairBatch(source, target, matrices, shown, shown, torch.arange(count))
+    return PairBatch(*(part.to(device) for part in batch))
 
 
 class PreparedNetwork(nn.Module):

@@ -3,7 +3,7 @@
 """
 Train a keypoint network on photographs or on the bags of a robot: ``kp2d train PRESET --data PATH --out DIR``.
 
-Many GPUs: ``torchrun --nproc-per-node N -m kp2d_ros.cli.train PRESET --data PATH --out DIR``.
+Many GPUs: ``torchrun --nproc-per-node N -m kp2d_ros.cli.main train PRESET --data PATH --out DIR``.
 """
 
 from __future__ import annotations

@@ -135,13 +135,6 @@ class PairBatch(NamedTuple):
     target_valid: torch.Tensor
     indices: torch.Tensor
 
-    def to(self, device: torch.device) -> PairBatch:
-        """
-        The same pairs on a device; the indices stay on the CPU.
-        """
-        source, target, homography, source_valid, target_valid = (t.to(device, non_blocking=True) for t in self[:-1])
-        return PairBatch(source, target, homography, source_valid, target_valid, self.indices)
-
 
 class PairMaker:
     """

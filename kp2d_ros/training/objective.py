@@ -77,7 +77,7 @@ class Objective(nn.Module):
             parts.update(self._score_losses(views))
             parts.update(self._descriptor_losses(views))
             if self.inlier_net is not None:
-                parts['inlier'] = self._inlier_loss(views)
+                parts['inlier'] = self._inlier_loss(views, self.inlier_net)
             if self.config.uniform_weight > 0:
                 parts['uniform'] = self._uniform_loss(views)
             return Losses(self._weighted_total(parts), {name: part.detach() for name, part in parts.items()})
@@ -129,13 +129,11 @@ class Objective(nn.Module):
             parts['decorrelation'] = decorrelation_loss(anchor) + decorrelation_loss(positive)
         return parts
 
-    def _inlier_loss(self, views: _Views) -> Tensor:
-        if self.inlier_net is None:
-            return views.pairs.distance_px.new_zeros(())
+    def _inlier_loss(self, views: _Views, inlier_net: InlierNet) -> Tensor:
         source = self._inlier_points(views.source, views.source_maps, views.pairs.warped_xy, views.size)
         target = self._inlier_points(views.target, views.target_maps, views.target.xy, views.size)
         pairs = inlier_pairs(source, target, self.config.inlier)
-        return inlier_loss(self.inlier_net(pairs.features), pairs.error_px, self.config.inlier)
+        return inlier_loss(inlier_net(pairs.features), pairs.error_px, self.config.inlier)
 
     def _inlier_points(
         self, points: CellPoints, maps: KeypointMaps, target_xy: Tensor, size: tuple[int, int]

@@ -43,7 +43,8 @@ class Process:
 @contextmanager
 def training_process(device_name: str) -> Iterator[Process]:
     """
-    Join the other processes if torchrun started this one (environment variables RANK, WORLD_SIZE, LOCAL_RANK).
+    Join the other processes if torchrun started this one (environment variables RANK, WORLD_SIZE, LOCAL_RANK), and
+    share the cores of the machine with them.
 
     :param device_name: ``auto`` takes the CUDA device of the local rank, or the CPU where there is none.
     :raises BackendError: if the device is not there.
@@ -51,6 +52,10 @@ def training_process(device_name: str) -> Iterator[Process]:
     world_size = int(os.environ.get('WORLD_SIZE', '1'))
     local_rank = int(os.environ.get('LOCAL_RANK', '0'))
     device = pick_device(device_name, local_rank)
+    if device.type == 'cpu':
+        keep_freed_memory()
+        if world_size > 1:  # torchrun's own default is one thread each
+            torch.set_num_threads(max((os.cpu_count() or 1) // world_size, 1))
     if world_size == 1:
         yield Process(0, 1, device)
         return
@@ -115,15 +120,6 @@ def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def limit_threads(process: Process) -> None:
-    """
-    Share the cores of a machine among its processes; torchrun's own default is one thread each.
-    """
-    if process.device.type == 'cpu' and process.world_size > 1:
-        count = os.cpu_count() or 1
-        torch.set_num_threads(max(count // process.world_size, 1))
 
 
 def keep_freed_memory() -> bool:

@@ -86,7 +86,7 @@ def make_record(paths: Sequence[Path], training: Photos, held_out: Photos) -> Re
         'photographs': len(training),
         'held_out': len(held_out),
         'skipped': str(training.skipped),
-        'versions': _versions(),
+        'versions': {'kp2d_ros': read_version(), 'torch': torch.__version__, 'python': platform.python_version()},
         'resumed': [],
     }
 
@@ -131,13 +131,6 @@ def reopen_folder(out: Path) -> FoundRun:
     return FoundRun(build(TrainConfig, load_yaml(out / CONFIG_FILE)), record)
 
 
-def recorded_paths(record: Record) -> list[Path]:
-    """
-    Where the data of a run was.
-    """
-    return [Path(str(path)) for path in record['data']]
-
-
 def changed_settings(before: TrainConfig, now: TrainConfig) -> dict[str, list[Any]]:
     """
     Path to [old value, new value] of every setting that a run goes on with differently.
@@ -174,10 +167,6 @@ def continue_record(record: Record, now: Record, step: int, changed: dict[str, l
         )
     visit = {'step': step, 'versions': now['versions'], 'changed': changed}
     return {**now, 'versions': record.get('versions'), 'resumed': [*record.get('resumed', []), visit]}
-
-
-def _versions() -> dict[str, str]:
-    return {'kp2d_ros': read_version(), 'torch': torch.__version__, 'python': platform.python_version()}
 
 
 def save_networks(out: Path, state: RunState, config: TrainConfig, which: str, facts: Mapping[str, object]) -> None:

@@ -26,8 +26,6 @@ from kp2d_ros.training.config import TrainConfig
 from kp2d_ros.training.loop import Desk, Hooks, train
 from kp2d_ros.training.process import (
     Process,
-    keep_freed_memory,
-    limit_threads,
     stop_on_interrupt,
     training_process,
 )
@@ -38,7 +36,6 @@ from kp2d_ros.training.run_folder import (
     changed_settings,
     continue_record,
     make_record,
-    recorded_paths,
     refuse_used_folder,
     reopen_folder,
     run_folder,
@@ -155,9 +152,6 @@ def run_training(request: RunRequest, display: Display) -> RunEnd:
     """
     config, out = request.config, request.out
     with training_process(config.training.device) as process, ExitStack() as stack:
-        limit_threads(process)
-        if process.device.type == 'cpu':
-            keep_freed_memory()
         if process.is_first:
             if not request.resume:
                 refuse_used_folder(out)
@@ -198,7 +192,7 @@ def _prepare(request: RunRequest, process: Process) -> _Prepared:
     if request.resume:
         before = reopen_folder(out)
         changed = changed_settings(before.config, config)
-        paths = request.data or recorded_paths(before.record)
+        paths = request.data or [Path(str(path)) for path in before.record['data']]
     going_on = request.resume and (out / STATE_FILE).is_file()
     # What a run that goes on began with need not be there any more.
     first = dataclasses.replace(config, initial='', pretrained='') if going_on else config
