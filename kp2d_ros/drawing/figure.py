@@ -40,6 +40,7 @@ _OTHER_MARKERS = 'P*X<>ph'
 _LINE_STYLES = ('-', '--', ':', '-.')
 _BINS = 40
 _LEAST_MS = 1e-3
+_LETTERS_PER_INCH, _LETTERS_OF_A_SWATCH = 13, 7  # of a legend
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +160,12 @@ def tidy(figure: Any) -> None:
 
 def share_legend(figure: Any, axes: Any) -> None:
     """
-    Put the legend of one of the axes above all of them.
+    Put the legend of one of the axes above all of them, in as many columns as there is room for.
     """
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc='outside upper center', ncols=min(len(labels), 4), fontsize=9, frameon=False)
+    room = int(figure.get_figwidth() * _LETTERS_PER_INCH / (max(map(len, labels), default=0) + _LETTERS_OF_A_SWATCH))
+    columns = min(max(room, 1), 5)
+    figure.legend(handles, labels, loc='outside upper center', ncols=columns, fontsize=9, frameon=False)
 
 
 def bar_chart(fields: Mapping[str, Mapping[str, Bar]]) -> bytes:
@@ -174,7 +177,7 @@ def bar_chart(fields: Mapping[str, Mapping[str, Bar]]) -> bytes:
     """
     methods = list(dict.fromkeys(method for bars in fields.values() for method in bars))
     looks = method_looks(methods)
-    with chart(1.4 + 2.4 * max(len(fields), 1), 0.9 + 0.3 * len(methods)) as (figure, data):
+    with chart(1.2 + 2.4 * max(len(fields), 1), 0.9 + 0.3 * len(methods)) as (figure, data):
         row = figure.subplots(1, max(len(fields), 1), squeeze=False, sharey=True)[0]
         for axes, (title, bars) in zip(row, fields.items(), strict=False):
             axes.set_title(title, fontsize=9.5)
@@ -184,7 +187,10 @@ def bar_chart(fields: Mapping[str, Mapping[str, Bar]]) -> bytes:
                 if bar.interval:
                     axes.plot(ends, (place, place), color='#333333', linewidth=1.2, marker='|', markersize=5)
                 axes.annotate(f' {bar.value:.3g}', (max(bar.value, ends[1]), place), va='center', fontsize=9)
-            axes.set_xlim(min(0.0, axes.dataLim.xmin), 1.25 * max(axes.dataLim.xmax, 1e-9))
+            low, high = min(0.0, axes.dataLim.xmin), 1.3 * max(axes.dataLim.xmax, 1e-9)
+            axes.set_xlim(low, high)
+            if '%' in title:
+                axes.set_xticks([tick for tick in axes.get_xticks() if low <= tick <= min(high, 100)])
             axes.set_ylim(len(methods) - 0.5, -0.5)
         row[0].set_yticks(range(len(methods)), methods)
     return data.getvalue()

@@ -94,7 +94,8 @@ class Page:
         :param within: header of a column; the best is sought among neighbouring rows that agree in it.
         :raises ShapeError: if a row is not as long as the headers, or a header that is named is not there.
         """
-        self._parts.append(('table', lay_out(headers, rows, TableStyle(best or {}, digits, within), caption)))
+        layout = lay_out(headers, rows, TableStyle(best or {}, digits, within))
+        self._parts.append(('table', {**layout, 'caption': caption}))
 
     def figure(self, picture: bytes, caption: str, *, density: float = 1.0) -> None:
         """

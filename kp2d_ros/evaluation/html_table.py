@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import groupby
+from typing import Any
 
 from kp2d_ros.core.errors import ShapeError
 
@@ -30,37 +31,6 @@ class Better(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class CellLayout:
-    """
-    A cell as it is shown: its text, and its classes ``number`` and ``best``.
-    """
-
-    text: str
-    classes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RowLayout:
-    """
-    The cells of a row, and whether it begins another group than the first.
-    """
-
-    cells: tuple[CellLayout, ...]
-    begins_group: bool
-
-
-@dataclass(frozen=True, slots=True)
-class TableLayout:
-    """
-    A table as it is shown.
-    """
-
-    head: tuple[CellLayout, ...]
-    rows: tuple[RowLayout, ...]
-    caption: str
-
-
-@dataclass(frozen=True, slots=True)
 class TableStyle:
     """
     How the numbers of a table read; what the fields mean says :meth:`kp2d_ros.evaluation.html_page.Page.table`.
@@ -77,38 +47,30 @@ class TableStyle:
         return self.digits if isinstance(self.digits, int) else self.digits.get(header, _DIGITS)
 
 
-def lay_out(headers: Sequence[str], rows: Sequence[Sequence[Cell]], style: TableStyle, caption: str) -> TableLayout:
+def lay_out(headers: Sequence[str], rows: Sequence[Sequence[Cell]], style: TableStyle) -> dict[str, Any]:
     """
-    A table as it is shown.
+    A table as the template takes it: ``head`` and ``rows`` are lists of cells (text, classes), and ``firsts`` the rows
+    that begin another group than the first.
 
     :raises ShapeError: if a row is not as long as the headers, or a header that is named is not there.
     """
     _check(headers, rows, style)
-    texts = [
-        [_cell_text(cell, style.digits_of(header)) for cell, header in zip(row, headers, strict=True)] for row in rows
-    ]
+    digits = [style.digits_of(header) for header in headers]
+    texts = [[_cell_text(cell, places) for cell, places in zip(row, digits, strict=True)] for row in rows]
     keys = [row[headers.index(style.within)] if style.within else '' for row in texts]
     groups = [[row for row, _ in run] for _, run in groupby(enumerate(keys), key=lambda item: item[1])]
-    best: set[tuple[int, int]] = set()
+    numbers = ['' if any(isinstance(row[column], str) for row in rows) else 'number' for column in range(len(headers))]
+    classes = [list(numbers) for _ in rows]
     for header, better in style.best.items():
         column = headers.index(header)
         cells, words = [row[column] for row in rows], [row[column] for row in texts]
-        best |= {(row, column) for group in groups for row in _best_rows(group, cells, words, better)}
-    numeric = [not any(isinstance(row[column], str) for row in rows) for column in range(len(headers))]
-
-    def layout(text: str, row: int, column: int) -> CellLayout:
-        marks = {'number': numeric[column], 'best': (row, column) in best}
-        return CellLayout(text, tuple(name for name, holds in marks.items() if holds))
-
-    firsts = {group[0] for group in groups[1:]}
-    return TableLayout(
-        tuple(layout(header, -1, column) for column, header in enumerate(headers)),
-        tuple(
-            RowLayout(tuple(layout(text, row, column) for column, text in enumerate(words)), row in firsts)
-            for row, words in enumerate(texts)
-        ),
-        caption,
-    )
+        for row in (row for group in groups for row in _best_rows(group, cells, words, better)):
+            classes[row][column] += ' best'
+    return {
+        'head': list(zip(headers, numbers, strict=True)),
+        'rows': [list(zip(words, marks, strict=True)) for words, marks in zip(texts, classes, strict=True)],
+        'firsts': [group[0] for group in groups[1:]],
+    }
 
 
 def _check(headers: Sequence[str], rows: Sequence[Sequence[Cell]], style: TableStyle) -> None:

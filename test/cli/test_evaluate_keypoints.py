@@ -40,7 +40,7 @@ def test_evaluates_methods_and_writes_both_reports(hpatches, out, capsys):
     page = (out / 'report.html').read_text()
     for words in ('Which is better', 'v_shift', 'untrained:compact-n', report['dataset']['fingerprint']):
         assert words in page
-    assert page.count('<img ') == 3 + 2 * 3
+    assert page.count('<img ') == 5 + 2 * 3
     assert 'http://' not in page and 'https://' not in page and '<script' not in page
 
 

@@ -44,11 +44,17 @@ _PICTURE_DENSITY = 1.62  # two pairs stand side by side on a wide screen
 _FOLD_FROM = 12  # sequences
 _LOST_PX = 1e4  # farther than this is nowhere
 _PIXEL_DIGITS = {'Loc px': 2}
-_CHARTED = {  # title of a field of the first chart: figure, factor
-    'homographies right to 3 px (%)': ('correct_3', 100.0),
-    'matches right to 3 px (%)': ('accuracy_3', 100.0),
-    'localisation error (px)': ('localisation_px', 1.0),
-}
+_CHARTED = (  # what is shown first: figure, factor, title, and what it means
+    (
+        'correct_3',
+        100.0,
+        'homographies right to 3 px (%)',
+        'The matches of a pair give a homography: it is right if it puts the corners of the image within 3 px of where '
+        'they belong.',
+    ),
+    ('accuracy_3', 100.0, 'matches right to 3 px (%)', 'Of the mutual nearest neighbours of a pair.'),
+    ('localisation_px', 1.0, 'localisation error (px)', 'How far points found again are from where they belong.'),
+)
 _SEQUENCE_COLUMNS = ('repeatability', 'localisation_px', 'correct_1', 'correct_3', 'matching_score', 'accuracy_3')
 _RISING_COLUMNS = tuple(f'correct_{threshold}{end}' for end in ('_rising', '') for threshold in CORNER_PX)
 
@@ -70,7 +76,7 @@ def make_page(evaluation: KeypointEvaluation, desk: EvaluationDesk, methods: Seq
     page.paragraph(_what(evaluation))
     page.heading('Which is better')
     page.paragraph(sentences[0])
-    page.figure(_headline_chart(results), _headline_caption(results), density=DENSITY)
+    _add_headline(page, results)
     page.heading('All pairs')
     everything: list[_Row] = [([method.name], method.pairs) for method in results]
     _table(page, ['method'], everything, HEADLINES, 'Means over all pairs; the best of a column is marked.')
@@ -102,29 +108,24 @@ def _what(evaluation: KeypointEvaluation) -> str:
     )
 
 
-def _headline_chart(results: Sequence[MethodResult]) -> bytes:
-    fields: dict[str, dict[str, Bar]] = {}
-    for title, (figure, factor) in _CHARTED.items():
+def _add_headline(page: Page, results: Sequence[MethodResult]) -> None:
+    """
+    Bars of the figures that tell most, one chart for each, so that they stand below each other on narrow screens.
+    """
+    for figure, factor, title, meaning in _CHARTED:
+        bars = {}
         for method in results:
             mean, ends = mean_of(method.pairs, figure).value, mean_interval(method.pairs, figure)
             if np.isfinite(mean):
                 interval = None if ends is None else (factor * ends[0], factor * ends[1])
-                fields.setdefault(title, {})[method.name] = Bar(factor * mean, interval)
-    return bar_chart(fields)
-
-
-def _headline_caption(results: Sequence[MethodResult]) -> str:
-    text = (
-        'The matches of a pair give a homography: it is right if it puts the corners of the image within 3 px of where '
-        'they belong. A match is right if it is within 3 px. The localisation error, better when low, is how far '
-        'points found again are from where they belong.'
-    )
-    if mean_interval(results[0].pairs, 'correct_3') is None:
-        return text
-    return (
-        f'{text} Thin lines: where 95 % of the means lie when the sequences are drawn anew. Methods differ more surely '
-        'than these lines let one think, since all see the same pairs: see the intervals in words.'
-    )
+                bars[method.name] = Bar(factor * mean, interval)
+        if bars:
+            page.figure(bar_chart({title: bars}), meaning, density=DENSITY)
+    if mean_interval(results[0].pairs, 'correct_3') is not None:
+        page.paragraph(
+            'Thin lines: where 95 % of the means lie when the sequences are drawn anew. Methods differ more surely '
+            'than the lines let one think, since all see the same pairs: the intervals of the differences are below.'
+        )
 
 
 def _table(
