@@ -91,8 +91,7 @@ def checkpoint_from_network(
     :raises ConfigError: if the name has characters that a model id cannot have.
     :raises DataError: if a weight is not finite, in float16 if that is asked for.
     """
-    if not _NAME.fullmatch(name):
-        raise ConfigError(f'name of a network: found {name!r}, expected up to 64 letters, digits, and . _ -')
+    check_name(name)
     state = {key: value.detach().cpu().clone() for key, value in network.state_dict().items()}
     if half:
         state = {key: value.half() if value.dim() > 1 else value for key, value in state.items()}
@@ -174,6 +173,16 @@ def load_encoder(network: KeypointNetwork, path: Path) -> None:
     except (BackendError, DataError) as error:
         raise type(error)(f'{path}: {error}') from error
     encoder.load_state_dict(state)
+
+
+def check_name(name: str) -> None:
+    """
+    Refuse a name that cannot be the first part of a model id.
+
+    :raises ConfigError: if it is empty, too long or has other characters.
+    """
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f'name of a network: found {name!r}, expected up to 64 letters, digits, and . _ -')
 
 
 def check_state(config: NetworkConfig, state: Mapping[str, Tensor]) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 from kp2d_ros.core.errors import ConfigError, DataError
 from kp2d_ros.core.resources import find_shipped_file
 from kp2d_ros.core.settings import Settings, build, load_yaml, merge, section, setting, unknown_name, validate
+from kp2d_ros.networks.checkpoint import check_name
 from kp2d_ros.networks.config import NetworkConfig, network_config
 from kp2d_ros.pairs.loading import LoaderConfig
 from kp2d_ros.pairs.pair_maker import PAIR_PRESETS, PairConfig
@@ -190,7 +191,7 @@ class LoopConfig(Settings):
     """
 
     steps: int = setting(20000, 'steps of the optimiser', minimum=1)
-    seed: int = setting(42, 'seed of the weights and of all augmentation', minimum=0)
+    seed: int = setting(42, 'seed of the weights and of all augmentation', minimum=0, maximum=2**62)
     device: str = setting('auto', 'auto, cpu, cuda, cuda:1, ...')
     precision: str = setting('fp32', 'fp32, or mixed precision bf16 or fp16', choices=('fp32', 'bf16', 'fp16'))
     compile: bool = setting(False, 'torch.compile the keypoint network')
@@ -233,6 +234,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         validate(self)
+        check_name(self.name)
         if self.loss.inlier.weight == 0 and self.loss.descriptor.type == 'none':
             raise ConfigError(
                 'loss: found neither a descriptor nor an inlier loss, expected one that trains descriptors'

@@ -10,7 +10,7 @@ import ctypes
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 
@@ -47,10 +47,12 @@ def training_process(device_name: str) -> Iterator[Process]:
     share the cores of the machine with them.
 
     :param device_name: ``auto`` takes the CUDA device of the local rank, or the CPU where there is none.
-    :raises BackendError: if the device is not there.
+    :raises BackendError: if the device is not there, or the other processes are not.
     """
-    world_size = int(os.environ.get('WORLD_SIZE', '1'))
-    local_rank = int(os.environ.get('LOCAL_RANK', '0'))
+    try:
+        world_size, local_rank = int(os.environ.get('WORLD_SIZE', '1')), int(os.environ.get('LOCAL_RANK', '0'))
+    except ValueError as error:
+        raise BackendError(f'WORLD_SIZE and LOCAL_RANK: expected the numbers that torchrun sets: {error}') from error
     device = pick_device(device_name, local_rank)
     if device.type == 'cpu':
         keep_freed_memory()
@@ -80,10 +82,11 @@ def pick_device(name: str, local_rank: int = 0) -> torch.device:
         name = 'cuda' if torch.cuda.is_available() else 'cpu'
     if name == 'cuda':
         name = f'cuda:{local_rank}'
-    try:
+    device: torch.device | None = None
+    with suppress(RuntimeError):
         device = torch.device(name)
-    except RuntimeError as error:
-        raise BackendError(f'device: found {name!r}, expected auto, cpu, cuda or cuda:N') from error
+    if device is None or device.type not in {'cpu', 'cuda'}:
+        raise BackendError(f'device: found {name!r}, expected auto, cpu, cuda or cuda:N')
     if device.type == 'cuda' and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         raise BackendError(f'device: found {name!r}, expected one of the {count} CUDA devices that torch sees, or cpu')

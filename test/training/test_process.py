@@ -4,6 +4,10 @@ import subprocess
 import sys
 
 import pytest
+import torch
+
+from kp2d_ros.core.errors import BackendError
+from kp2d_ros.training.process import training_process
 
 COUNT_FAULTS = """
 import resource
@@ -36,3 +40,21 @@ def test_memory_that_is_freed_comes_back_without_page_faults():
     if not kept:
         pytest.skip('this C library cannot be told')
     assert faults < 0.2 * count_faults('default')[1]
+
+
+@pytest.mark.parametrize(
+    ('environment', 'message'),
+    [
+        ({'WORLD_SIZE': 'two'}, 'WORLD_SIZE and LOCAL_RANK: expected the numbers that torchrun sets'),
+        ({'WORLD_SIZE': '2'}, 'torchrun: the 2 processes do not find each other: .* RANK'),
+    ],
+)
+def test_an_environment_that_torchrun_did_not_make_is_refused(
+    environment: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, 'set_num_threads', lambda count: None)
+    monkeypatch.setattr('kp2d_ros.training.process.keep_freed_memory', lambda: False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(BackendError, match=message), training_process('cpu'):
+        pytest.fail('began')
