@@ -10,8 +10,9 @@ Transforms are named ``a_from_b``: 4x4, mapping coordinates in b to coordinates 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import IntEnum
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +25,32 @@ Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 ImageArray = npt.NDArray[np.uint8]
+R = TypeVar('R', bound='Rows')
 
 UNKNOWN_VARIANCE = 1e6  # of a pose of which nothing is known, as in RelativePose.msg
+
+
+class Rows:
+    """
+    Records whose arrays, and whose records of this kind, have one row for each of the same things.
+    """
+
+    __slots__ = ()
+
+    def take(self: R, index: npt.NDArray[np.int64] | BoolArray | slice) -> R:
+        """
+        The same of these rows in their order, or of the rows where a mask is true.
+        """
+        record: Any = self
+        values = (getattr(record, each.name) for each in fields(record))
+        taken = (_rows_of(value, index) for value in values)
+        return type(record)(*taken)  # type: ignore[no-any-return]
+
+
+def _rows_of(value: Any, index: npt.NDArray[np.int64] | BoolArray | slice) -> Any:
+    if isinstance(value, Rows):
+        return value.take(index)
+    return value[index] if isinstance(value, np.ndarray) else value
 
 
 class TrackingState(IntEnum):
@@ -124,7 +149,7 @@ class Keypoints:
 
 
 @dataclass(frozen=True, slots=True)
-class Matches:
+class Matches(Rows):
     """
     M one-to-one pairs of keypoints of a reference and a current image.
 
@@ -143,12 +168,6 @@ class Matches:
 
     def __len__(self) -> int:
         return len(self.reference_index)
-
-    def take(self, rows: npt.NDArray[np.int64] | BoolArray) -> Matches:
-        """
-        Some of the pairs: rows in their order, or a mask.
-        """
-        return Matches(self.reference_index[rows], self.current_index[rows], self.scores[rows])
 
     @classmethod
     def empty(cls) -> Matches:

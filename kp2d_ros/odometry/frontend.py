@@ -6,7 +6,9 @@ The monocular frontend: keypoints, matches, tracks and the motion of the camera,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -28,16 +30,13 @@ from kp2d_ros.core.se3 import invert_transform
 from kp2d_ros.core.settings import section, setting, validate
 from kp2d_ros.odometry.alignment import AlignableImage, AlignmentConfig
 from kp2d_ros.odometry.chain import Chain, Link, Placement
-from kp2d_ros.odometry.depths import unknown_depths
 from kp2d_ros.odometry.image_size import shrink_image, unshrink_pixels
 from kp2d_ros.odometry.matching import MatchingConfig, match
 from kp2d_ros.odometry.motion import MotionConfig, estimate_motion, no_pose
 from kp2d_ros.odometry.ransac import RansacConfig
-from kp2d_ros.odometry.rays import no_rays, rays_from_pixels
-from kp2d_ros.odometry.stage_clock import StageClock
+from kp2d_ros.odometry.rays import no_rays, rays_from_pixels, unknown_depths
 from kp2d_ros.odometry.texture import texture_at
-from kp2d_ros.odometry.tracks import NO_TRACKS, TrackTable
-from kp2d_ros.odometry.view import View, aligned_view, matched_rays, misfit, predicted_pixels
+from kp2d_ros.odometry.view import NO_TRACKS, TrackTable, View, aligned_view, matched_rays, misfit, predicted_pixels
 
 A = TypeVar('A', bound='npt.NDArray[Any]')
 
@@ -294,3 +293,30 @@ def _relative_pose(link: Link, placement: Placement) -> RelativePose:
         rms_px=motion.rms_px / float(np.sqrt(link.view.scale.prod())),
         reason=motion.reason,
     )
+
+
+class StageClock:
+    """
+    Adds up how long each stage takes; a stage that does not run took 0.
+    """
+
+    def __init__(self, *stages: str) -> None:
+        self._seconds = dict.fromkeys(stages, 0.0)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """
+        Count what runs inside for a stage.
+        """
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds[name] += time.perf_counter() - began
+
+    @property
+    def milliseconds(self) -> Mapping[str, float]:
+        """
+        By stage, so far.
+        """
+        return {name: 1e3 * seconds for name, seconds in self._seconds.items()}

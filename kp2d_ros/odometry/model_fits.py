@@ -12,13 +12,23 @@ import cv2
 import numpy as np
 
 from kp2d_ros.core.records import BoolArray, Float64Array, PoseModel
-from kp2d_ros.odometry.epipolar import direction_basis, refine_direction, sampson_residuals, triangulate
-from kp2d_ros.odometry.homography import PlaneMotion, plane_motions, refine_plane_motion, transfer_residuals
+from kp2d_ros.odometry.geometry import (
+    PlaneMotion,
+    direction_basis,
+    find_rotation,
+    fixed_axes,
+    plane_motions,
+    refine_direction,
+    refine_plane_motion,
+    refine_rotation,
+    sampson_residuals,
+    transfer_residuals,
+    triangulate,
+    turn_residuals,
+)
 from kp2d_ros.odometry.least_squares import robust_sigma
-from kp2d_ros.odometry.projection import fixed_axes
 from kp2d_ros.odometry.ransac import RansacConfig, usac_params
 from kp2d_ros.odometry.rays import Rays
-from kp2d_ros.odometry.rotation import find_rotation, refine_rotation, turn_residuals
 
 SIGMA_FLOOR_PX = 0.05  # no detector is better; keeps weights and covariances sane on noise-free data
 _TIGHTER = 3.0  # the second threshold of the search for an essential matrix

@@ -9,22 +9,21 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from kp2d_ros.core.records import (
     UNKNOWN_VARIANCE,
     BoolArray,
     Float64Array,
     PoseModel,
+    Rows,
     ScaleKind,
     TrackingState,
 )
 from kp2d_ros.core.settings import setting, validate
-from kp2d_ros.odometry.depths import InverseDepths, is_known, place_depths, scale_ratio, unknown_depths
-from kp2d_ros.odometry.epipolar import parallax_angles, triangulate
+from kp2d_ros.odometry.geometry import parallax_angles, triangulate
 from kp2d_ros.odometry.pnp import Adjustment, adjust, solve_pnp
 from kp2d_ros.odometry.ransac import RansacConfig
-from kp2d_ros.odometry.rays import Rays
+from kp2d_ros.odometry.rays import InverseDepths, Rays, is_known, place_depths, scale_ratio, unknown_depths
 from kp2d_ros.odometry.two_view import TwoViewMotion, estimate_two_view
 
 _MOVING_AGAIN = 3.0  # standstill ends at this many times the displacement at which it begins
@@ -87,7 +86,7 @@ class MotionConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class MatchedRays:
+class MatchedRays(Rows):
     """
     M pairs of rays, row by row, the inverse depths (M,) of the first ones and the displacements (M,) in pixels.
 
@@ -102,18 +101,6 @@ class MatchedRays:
 
     def __len__(self) -> int:
         return len(self.reference)
-
-    def take(self, index: npt.NDArray[np.int64] | BoolArray) -> MatchedRays:
-        """
-        The pairs of these rows, or of the rows where a mask is true.
-        """
-        return MatchedRays(
-            self.reference.take(index),
-            self.current.take(index),
-            self.depths.take(index),
-            self.displacement_px[index],
-            self.has_texture[index],
-        )
 
 
 @dataclass(frozen=True, slots=True)

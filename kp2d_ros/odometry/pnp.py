@@ -20,15 +20,13 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from kp2d_ros.core.records import BoolArray, Float64Array
+from kp2d_ros.core.records import BoolArray, Float64Array, Rows
 from kp2d_ros.core.se3 import invert_transform, rotation_from_vector, transform_from
-from kp2d_ros.odometry.depths import InverseDepths
-from kp2d_ros.odometry.epipolar import projection_line
+from kp2d_ros.odometry.geometry import MIN_Z, fixed_axes, image_jacobian, move, project, projection_line
 from kp2d_ros.odometry.least_squares import NormalEquations, cauchy_cost, cauchy_weights, minimise
 from kp2d_ros.odometry.model_fits import SIGMA_FLOOR_PX
-from kp2d_ros.odometry.projection import MIN_Z, fixed_axes, image_jacobian, move, project
 from kp2d_ros.odometry.ransac import RansacConfig, usac_params
-from kp2d_ros.odometry.rays import Rays
+from kp2d_ros.odometry.rays import InverseDepths, Rays
 
 _DEPTH_STEPS = 3  # fixed-point steps of the inverse depth; the second one already changes it by parts in a thousand
 _REFITS = 2
@@ -58,18 +56,15 @@ class Adjustment:
 
 
 @dataclass(frozen=True, slots=True)
-class _Pairs:
+class _Pairs(Rows):
     reference: Rays
     current: Rays
     prior: InverseDepths
     sigma_px: float
 
-    def take(self, index: BoolArray) -> _Pairs:
-        return _Pairs(self.reference.take(index), self.current.take(index), self.prior.take(index), self.sigma_px)
-
 
 @dataclass(frozen=True, slots=True)
-class _Linear:
+class _Linear(Rows):
     """
     Whitened residuals (M, 2) and their Jacobians by the motion (M, 2, 6) and by the inverse depth (M, 2) at the best
     inverse depths ``value`` (M,); ``pull`` (M,) is their distance from the prior in its sigmas, ``belief`` (M,) the
@@ -82,16 +77,6 @@ class _Linear:
     value: Float64Array
     pull: Float64Array
     belief: Float64Array
-
-    def take(self, index: BoolArray) -> _Linear:
-        return _Linear(
-            self.residuals[index],
-            self.by_motion[index],
-            self.by_depth[index],
-            self.value[index],
-            self.pull[index],
-            self.belief[index],
-        )
 
     def depth_sigma(self, covariance: Float64Array) -> Float64Array:
         """

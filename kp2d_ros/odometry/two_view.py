@@ -16,8 +16,7 @@ import numpy as np
 
 from kp2d_ros.core.records import UNKNOWN_VARIANCE, BoolArray, Float64Array, PoseModel
 from kp2d_ros.core.se3 import rotation_angle, transform_from
-from kp2d_ros.odometry.epipolar import direction_basis, parallax_angles
-from kp2d_ros.odometry.homography import PlaneMotion
+from kp2d_ros.odometry.geometry import PlaneMotion, direction_basis, parallax_angles
 from kp2d_ros.odometry.model_fits import Fit, find_essential, find_planes, fit_epipolar, fit_plane, fit_rotation
 from kp2d_ros.odometry.ransac import RansacConfig
 from kp2d_ros.odometry.rays import Rays

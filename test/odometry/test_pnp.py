@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from kp2d_ros.core.se3 import rotation_angle, transform_points, vector_from_rotation
-from kp2d_ros.odometry.depths import InverseDepths
 from kp2d_ros.odometry.pnp import adjust, solve_pnp
 from kp2d_ros.odometry.ransac import RansacConfig
+from kp2d_ros.odometry.rays import InverseDepths
 
 
 def scene_pairs(scene, pose, motion, rng, noise_px=0.0, outlier_share=0.0, relative_sigma=0.05):

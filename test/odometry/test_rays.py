@@ -3,7 +3,18 @@
 import numpy as np
 
 from kp2d_ros.core.cameras import CameraModel, LensModel
-from kp2d_ros.odometry.rays import Rays, no_rays, rays_from_pixels
+from kp2d_ros.odometry.geometry import triangulate
+from kp2d_ros.odometry.rays import (
+    InverseDepths,
+    Rays,
+    carry_depths,
+    is_known,
+    no_rays,
+    place_depths,
+    rays_from_pixels,
+    scale_ratio,
+    unknown_depths,
+)
 
 MATRIX = np.array([[400.0, 0, 320], [0, 400, 240], [0, 0, 1]])
 
@@ -44,3 +55,63 @@ def test_rows_are_taken_by_mask_and_by_index():
     rays = Rays(np.array([[0.0, 1, 1], [2, 3, 1], [4, 5, 1]]), np.array([1.0, 2.0, 3.0]))
     np.testing.assert_array_equal(rays.take(np.array([2, 0])).px_per_unit, [3, 1])
     np.testing.assert_array_equal(rays.take(np.array([False, True, False])).vectors, [[2, 3, 1]])
+
+
+def test_the_scale_is_the_ratio_that_most_points_share(rng):
+    value = rng.uniform(0.05, 0.5, 200)
+    old = InverseDepths(value * (1 + 0.02 * rng.normal(size=200)), 0.02 * value)
+    new = InverseDepths(0.37 * value * (1 + 0.02 * rng.normal(size=200)), 0.37 * 0.02 * value)
+    new.value[::3] *= rng.uniform(0.2, 5, 67)
+    ratio = scale_ratio(old, new)
+    assert abs(np.log(ratio.scale / 0.37)) < 4 * ratio.log_sigma < 0.02
+    assert 120 < ratio.count < 150
+
+
+def test_points_of_unknown_depth_do_not_vote():
+    old = InverseDepths(np.array([0.1, 0.1, -0.2]), np.array([0.01, np.inf, 0.01]))
+    new = InverseDepths(np.array([0.2, 7.0, 7.0]), np.array([0.01, 0.01, 0.01]))
+    ratio = scale_ratio(old, new)
+    assert (round(ratio.scale, 6), ratio.count) == (2.0, 1)
+    assert scale_ratio(unknown_depths(4), unknown_depths(4)).count == 0
+
+
+def test_a_depth_is_known_if_it_is_positive_and_certain():
+    depths = InverseDepths(np.array([0.1, 0.1, -0.1, 0.0]), np.array([0.02, 0.09, 0.02, np.inf]))
+    assert is_known(depths).tolist() == [True, False, False, False]
+
+
+def test_depths_move_into_the_next_camera_and_back(room, pose, rng):
+    motion = pose((0.5, -0.2, 1.0), (0.05, 0.02, -0.1))
+    reference, current = room.rays(pose(), motion, rng)
+    depths = triangulate(reference, current, motion, 0.5)
+    carried = carry_depths(reference, depths, motion)
+    back = carry_depths(current, carried, np.linalg.inv(motion))
+    np.testing.assert_allclose(back.value, depths.value, rtol=1e-9)
+    np.testing.assert_allclose(back.sigma, depths.sigma, rtol=0.05)  # along another ray
+
+
+def test_the_sigma_moves_with_the_depth(room, pose, rng):
+    motion = pose((0.5, -0.2, 1.0), (0.05, 0.02, -0.1))
+    reference, current = room.rays(pose(), motion, rng)
+    depths = triangulate(reference, current, motion, 0.5)
+    shifted = carry_depths(reference, InverseDepths(depths.value + 1e-6, depths.sigma), motion)
+    carried = carry_depths(reference, depths, motion)
+    np.testing.assert_allclose((shifted.value - carried.value) / 1e-6, carried.sigma / depths.sigma, rtol=1e-4)
+
+
+def test_a_point_that_the_camera_passes_is_forgotten(room, pose, rng):
+    reference, _ = room.rays(pose(), pose(), rng)
+    near = InverseDepths(np.full(len(reference), 1.0), np.full(len(reference), 0.01))
+    assert np.isinf(carry_depths(reference, near, pose((0, 0, 2.0))).sigma).all()
+
+
+def test_depths_are_placed_in_their_rows():
+    placed = place_depths(4, np.array([2, 0]), InverseDepths(np.array([0.5, 0.25]), np.array([0.1, 0.2])))
+    np.testing.assert_array_equal(placed.value, [0.25, 0, 0.5, 0])
+    np.testing.assert_array_equal(placed.sigma, [0.2, np.inf, 0.1, np.inf])
+
+
+def test_depths_outside_a_mask_are_unknown():
+    kept = InverseDepths(np.array([0.5, 0.25]), np.array([0.1, 0.2])).where(np.array([False, True]))
+    assert is_known(kept).tolist() == [False, False]
+    assert kept.value[1] == 0.25
