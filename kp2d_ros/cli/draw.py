@@ -19,9 +19,9 @@ from kp2d_ros.core.errors import ConfigError, DataError, Kp2dError
 from kp2d_ros.core.records import ImageArray, Keypoints
 from kp2d_ros.drawing.caption import add_caption
 from kp2d_ros.drawing.files import PICTURE_SUFFIXES, is_video_name, open_sink, write_picture
+from kp2d_ros.drawing.frame import draw_tracks
 from kp2d_ros.drawing.keypoints import draw_keypoints, draw_scores, keypoint_legend, score_legend
 from kp2d_ros.drawing.matches import MODELS, MatchedPair, agreeing_matches, draw_matches, match_legend
-from kp2d_ros.drawing.tracks import draw_tracks
 from kp2d_ros.inference.classical import OpenCvExtractor
 from kp2d_ros.inference.extractor import Extractor, Kp2dExtractor, MatchJudge
 from kp2d_ros.inference.models import NETWORK, MethodKind, resolve

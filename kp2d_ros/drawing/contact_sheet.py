@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kp2d_ros.core.records import BoolArray, Float64Array, ImageArray
+from kp2d_ros.drawing.keypoints import SUBPIXEL_BITS, fixed_point
 from kp2d_ros.pairs.homography import CORNERS, transform_points
 from kp2d_ros.pairs.pair_maker import PairBatch
 
@@ -24,7 +25,6 @@ _INVALID = (90, 0, 90)  # purple: shows nothing of the photograph
 _OUTLINE = (255, 210, 0)
 _UNSEEN = (150, 150, 150)
 _RADIUS = 5
-_SUBPIXEL_BITS = 4
 
 
 def draw_contact_sheet(batch: PairBatch, labels: Sequence[str]) -> ImageArray:
@@ -80,7 +80,7 @@ def _mark_points(source: ImageArray, target: ImageArray, target_from_source: Flo
     in_source = _pixels(normalised, source)
     in_target = _pixels(transform_points(target_from_source[None], normalised[None])[0], target)
     outline = _pixels(transform_points(target_from_source[None], CORNERS[None])[0][[0, 1, 3, 2]], target)
-    cv2.polylines(target, [_fixed_point(outline)], True, _OUTLINE, 1, cv2.LINE_AA, _SUBPIXEL_BITS)
+    cv2.polylines(target, [fixed_point(outline)], True, _OUTLINE, 1, cv2.LINE_AA, SUBPIXEL_BITS)
     visible = np.all((in_target >= 0) & (in_target <= (width - 1, height - 1)), axis=1)
     for number, (p, q) in enumerate(zip(in_source, in_target, strict=True)):
         if not (visible[number] and valid[round(q[1]), round(q[0])]):
@@ -96,14 +96,10 @@ def _pixels(normalised: Float64Array, image: ImageArray) -> Float64Array:
     return np.asarray((normalised + 1) / 2 * (width - 1, height - 1))
 
 
-def _fixed_point(xy: Float64Array) -> Float64Array:
-    return np.asarray(np.rint(np.clip(xy, -1e4, 1e4) * 2**_SUBPIXEL_BITS), np.int32)
-
-
 def _ring(image: ImageArray, xy: Float64Array, color: tuple[int, int, int]) -> None:
-    centre = tuple(_fixed_point(xy).tolist())
+    centre = tuple(fixed_point(xy).tolist())
     for thickness, ink in ((3, (0, 0, 0)), (1, color)):
-        cv2.circle(image, centre, _RADIUS << _SUBPIXEL_BITS, ink, thickness, cv2.LINE_AA, _SUBPIXEL_BITS)
+        cv2.circle(image, centre, _RADIUS << SUBPIXEL_BITS, ink, thickness, cv2.LINE_AA, SUBPIXEL_BITS)
     image[round(xy[1]), round(xy[0])] = color
 
 

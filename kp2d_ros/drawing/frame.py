@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-A picture of what the frontend saw in one image: keypoints, the way they came, and the state.
+A picture of what the frontend saw in one image: keypoints, the way they came, and the state; with a legend or without.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from kp2d_ros.core.checks import check_image
-from kp2d_ros.core.records import FrontendResult, ImageArray, TrackingState
+from kp2d_ros.core.records import Frame, FrontendResult, ImageArray, TrackingState
 from kp2d_ros.core.settings import setting, validate
+from kp2d_ros.drawing.caption import LegendEntry, add_caption
+from kp2d_ros.drawing.keypoints import SUBPIXEL_BITS, blend, dimmed, fixed_point, scale_points
 
 # RGB; the states as on a traffic light, tracks from new (blue) over a few frames (green) to old (yellow).
 STATE_COLORS = {
@@ -24,9 +25,8 @@ STATE_COLORS = {
     TrackingState.LOST: (220, 40, 40),
     TrackingState.STATIONARY: (60, 130, 230),
 }
-AGE_COLORS = np.array([(70, 110, 255), (40, 200, 220), (60, 220, 90), (170, 230, 40), (255, 220, 0)], np.float64)
+AGE_COLORS = ((70, 110, 255), (40, 200, 220), (60, 220, 90), (170, 230, 40), (255, 220, 0))
 OUTLIER_COLOR = (220, 40, 40)
-_SUBPIXEL_BITS = 4
 _LINE_HEIGHT = 0.045  # of the image's height
 
 
@@ -57,7 +57,7 @@ def draw_result(image: ImageArray, result: FrontendResult, config: DrawingConfig
     check_image(image)
     config = config or DrawingConfig()
     scale = min(1.0, config.max_side / max(image.shape[:2]))
-    picture = _background(image, scale)
+    picture = dimmed(image, scale)
     if config.matches:
         _draw_matches(picture, result, scale)
     if config.keypoints:
@@ -67,41 +67,30 @@ def draw_result(image: ImageArray, result: FrontendResult, config: DrawingConfig
     return picture
 
 
-def _background(image: ImageArray, scale: float) -> ImageArray:
+def draw_tracks(frame: Frame, result: FrontendResult, title: str, config: DrawingConfig | None = None) -> ImageArray:
     """
-    A dimmed RGB copy, so that the colours of the drawing stand out.
+    RGB picture of a frame: keypoints, the way that they came since the reference image, state and legend.
     """
-    if scale < 1.0:
-        image = np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
-    picture = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB) if image.ndim == 2 else image
-    return np.asarray(cv2.convertScaleAbs(picture, alpha=0.75), np.uint8)
-
-
-def _to_fixed_point(xy: npt.NDArray[np.floating], scale: float) -> npt.NDArray[np.int32]:
-    """
-    Pixels (N, 2) of the scaled picture as OpenCV's fixed-point numbers, the centre of a pixel kept.
-    """
-    scaled = (xy.astype(np.float64) + 0.5) * scale - 0.5
-    return np.rint(scaled * (1 << _SUBPIXEL_BITS)).astype(np.int32)
+    config = config or DrawingConfig()
+    return add_caption(draw_result(frame.image, result, config), title, _legend(frame.camera is not None, config))
 
 
 def _draw_keypoints(picture: ImageArray, result: FrontendResult, scale: float, old_age: int) -> None:
-    radius = max(3, round(max(picture.shape[:2]) / 320)) << _SUBPIXEL_BITS
-    position = np.minimum(result.track_ages / old_age, 1.0) * (len(AGE_COLORS) - 1)
-    steps = np.arange(len(AGE_COLORS))
-    colors = np.stack([np.interp(position, steps, channel) for channel in AGE_COLORS.T], axis=-1)
-    points = _to_fixed_point(result.keypoints.xy, scale)
+    radius = max(3, round(max(picture.shape[:2]) / 320)) << SUBPIXEL_BITS
+    colors = blend(AGE_COLORS, np.minimum(result.track_ages / old_age, 1.0))
+    points = fixed_point(scale_points(result.keypoints.xy, scale))
     for center, color in zip(points.tolist(), colors.tolist(), strict=True):
-        cv2.circle(picture, center, radius, color, 1, cv2.LINE_AA, _SUBPIXEL_BITS)
+        cv2.circle(picture, center, radius, color, 1, cv2.LINE_AA, SUBPIXEL_BITS)
 
 
 def _draw_matches(picture: ImageArray, result: FrontendResult, scale: float) -> None:
-    ends = np.stack([_to_fixed_point(xy, scale) for xy in (result.reference_xy, result.current_xy)], axis=1)
+    ends = [fixed_point(scale_points(xy, scale)) for xy in (result.reference_xy, result.current_xy)]
+    ways = np.stack(ends, axis=1)
     judged = result.pose is not None and result.pose.inlier_count > 0
-    good = result.inlier if judged else np.ones(len(ends), bool)
+    good = result.inlier if judged else np.ones(len(ways), bool)
     color = STATE_COLORS[result.state]
     for chosen, line_color in ((~good, OUTLIER_COLOR), (good, color)):
-        cv2.polylines(picture, list(ends[chosen]), False, line_color, 1, cv2.LINE_AA, _SUBPIXEL_BITS)
+        cv2.polylines(picture, list(ways[chosen]), False, line_color, 1, cv2.LINE_AA, SUBPIXEL_BITS)
 
 
 def _write(picture: ImageArray, result: FrontendResult) -> None:
@@ -119,3 +108,17 @@ def _write(picture: ImageArray, result: FrontendResult) -> None:
         origin = (height // 2, round((row + 1.1) * height))
         color = STATE_COLORS[result.state] if row == 0 else (255, 255, 255)
         cv2.putText(picture, line, origin, cv2.FONT_HERSHEY_SIMPLEX, height / 32.0, color, 1, cv2.LINE_AA)
+
+
+def _legend(is_calibrated: bool, config: DrawingConfig) -> list[LegendEntry]:
+    keypoints = LegendEntry(f'keypoint, new to {config.old_age} frames old', AGE_COLORS)
+    if not is_calibrated:
+        way = 'way from the reference image (without calibration nothing is judged)'
+        return [keypoints, LegendEntry(way, (STATE_COLORS[TrackingState.INITIALISING],))]
+    return [
+        keypoints,
+        LegendEntry('way from the reference image: motion OK', (STATE_COLORS[TrackingState.OK],)),
+        LegendEntry('motion DEGRADED', (STATE_COLORS[TrackingState.DEGRADED],)),
+        LegendEntry('standing still', (STATE_COLORS[TrackingState.STATIONARY],)),
+        LegendEntry('match that disagrees, or LOST', (OUTLIER_COLOR,)),
+    ]

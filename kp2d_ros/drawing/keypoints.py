@@ -15,7 +15,7 @@ from kp2d_ros.drawing.caption import LegendEntry
 
 SCORE_SCALE = ((255, 64, 64), (64, 255, 64))  # RGB, from the worst to the best
 _MAP_SCALE = cv2.COLORMAP_INFERNO
-_SHIFT = 3  # OpenCV draws at eighths of a pixel
+SUBPIXEL_BITS = 4  # OpenCV draws at sixteenths of a pixel
 
 
 def as_rgb(image: ImageArray, factor: float = 1.0) -> ImageArray:
@@ -26,7 +26,15 @@ def as_rgb(image: ImageArray, factor: float = 1.0) -> ImageArray:
     if factor == 1.0:
         return np.array(picture, np.uint8)
     way = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(picture, None, fx=factor, fy=factor, interpolation=way), np.uint8)
+    height, width = (max(1, round(side * factor)) for side in picture.shape[:2])  # OpenCV refuses to leave nothing
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=way), np.uint8)
+
+
+def dimmed(image: ImageArray, factor: float = 1.0) -> ImageArray:
+    """
+    The same, darker, so that the colours of a drawing stand out.
+    """
+    return np.asarray(cv2.convertScaleAbs(as_rgb(image, factor), alpha=0.75), np.uint8)
 
 
 def scale_points(xy: npt.NDArray[np.floating], factor: float) -> npt.NDArray[np.float64]:
@@ -36,15 +44,28 @@ def scale_points(xy: npt.NDArray[np.floating], factor: float) -> npt.NDArray[np.
     return np.asarray((xy.astype(np.float64) + 0.5) * factor - 0.5)
 
 
+def fixed_point(xy: npt.NDArray[np.floating]) -> npt.NDArray[np.int32]:
+    """
+    Pixels (N, 2) as OpenCV's fixed-point numbers with :data:`SUBPIXEL_BITS`; what is far outside stays outside.
+    """
+    return np.asarray(np.rint(np.clip(xy, -1e4, 1e5) * (1 << SUBPIXEL_BITS)), np.int32)
+
+
+def blend(scale: npt.ArrayLike, shares: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """
+    (N, 3) colours at N shares in [0, 1] of the way along a scale of colours (C, 3).
+    """
+    places = np.linspace(0.0, 1.0, len(np.asarray(scale)))
+    return np.stack([np.interp(shares, places, channel) for channel in np.asarray(scale, np.float64).T], axis=-1)
+
+
 def score_colors(scores: Float32Array) -> npt.NDArray[np.float64]:
     """
     (N, 3) RGB by the rank of N scores, from red for the lowest to green for the highest.
     """
-    order = np.argsort(-scores, kind='stable')
     share = np.empty(len(scores))
-    share[order] = np.arange(len(scores)) / max(len(scores) - 1, 1)
-    worst, best = np.array(SCORE_SCALE, np.float64)
-    return np.asarray(best + share[:, None] * (worst - best))
+    share[np.argsort(-scores, kind='stable')] = np.arange(len(scores)) / max(len(scores) - 1, 1)
+    return blend(SCORE_SCALE[::-1], share)
 
 
 def draw_keypoints(image: ImageArray, keypoints: Keypoints, count: int = 300, factor: float = 1.0) -> ImageArray:
@@ -56,10 +77,10 @@ def draw_keypoints(image: ImageArray, keypoints: Keypoints, count: int = 300, fa
     drawn = as_rgb(image, factor)
     order = np.argsort(-keypoints.scores, kind='stable')[:count]
     colors = score_colors(keypoints.scores[order]).tolist()
-    places = np.round(scale_points(keypoints.xy[order], factor) * (1 << _SHIFT)).astype(int).tolist()
+    places = fixed_point(scale_points(keypoints.xy[order], factor)).tolist()
     radius = 2 if factor == 1.0 and max(image.shape[:2]) < 640 else 3  # pixels
     for place, color in reversed(list(zip(places, colors, strict=True))):
-        cv2.circle(drawn, place, radius << _SHIFT, color, 1, cv2.LINE_AA, _SHIFT)
+        cv2.circle(drawn, place, radius << SUBPIXEL_BITS, color, 1, cv2.LINE_AA, SUBPIXEL_BITS)
     return drawn
 
 

@@ -15,12 +15,11 @@ import numpy.typing as npt
 from kp2d_ros.core.errors import ConfigError
 from kp2d_ros.core.records import BoolArray, Float32Array, ImageArray, Keypoints, Matches
 from kp2d_ros.drawing.caption import LegendEntry
-from kp2d_ros.drawing.keypoints import SCORE_SCALE, as_rgb, scale_points, score_colors
+from kp2d_ros.drawing.keypoints import SCORE_SCALE, SUBPIXEL_BITS, dimmed, fixed_point, scale_points, score_colors
 
 INLIER, OUTLIER, UNMATCHED = (60, 220, 90), (230, 50, 50), (190, 190, 190)
 MODELS = ('homography', 'fundamental')
 _FEWEST = {'homography': 4, 'fundamental': 8}
-_SHIFT = 4
 _GAP = 6
 _OPACITY = 0.6  # of the lines
 _ITERATIONS, _CONFIDENCE = 5000, 0.999
@@ -76,7 +75,7 @@ def draw_matches(pair: MatchedPair, factor: float = 1.0) -> ImageArray:
     """
     RGB picture of a pair, each image ``factor`` times its size: keypoints as dots, matches as lines, the best on top.
     """
-    pictures = [_dimmed(image, factor) for image in pair.images]
+    pictures = [dimmed(image, factor) for image in pair.images]
     height = max(picture.shape[0] for picture in pictures)
     right = pictures[0].shape[1] + _GAP
     canvas = np.full((height, right + pictures[1].shape[1], 3), 255, np.uint8)
@@ -85,19 +84,19 @@ def draw_matches(pair: MatchedPair, factor: float = 1.0) -> ImageArray:
     points = [scale_points(keypoints.xy, factor) for keypoints in pair.keypoints]
     points[1] = points[1] + np.array([right, 0.0])
     for xy in points:
-        for x, y in _fixed_point(xy).tolist():
-            cv2.circle(canvas, (x, y), 1 << _SHIFT, UNMATCHED, cv2.FILLED, cv2.LINE_AA, _SHIFT)
-    starts = _fixed_point(points[0][pair.matches.reference_index])
-    ends = _fixed_point(points[1][pair.matches.current_index])
+        for x, y in fixed_point(xy).tolist():
+            cv2.circle(canvas, (x, y), 1 << SUBPIXEL_BITS, UNMATCHED, cv2.FILLED, cv2.LINE_AA, SUBPIXEL_BITS)
+    starts = fixed_point(points[0][pair.matches.reference_index])
+    ends = fixed_point(points[1][pair.matches.current_index])
     colors = _match_colors(pair)
     order = _drawing_order(pair).tolist()
     lines = canvas.copy()
     for row in order:
-        cv2.line(lines, starts[row].tolist(), ends[row].tolist(), colors[row].tolist(), 1, cv2.LINE_AA, _SHIFT)
+        cv2.line(lines, starts[row].tolist(), ends[row].tolist(), colors[row].tolist(), 1, cv2.LINE_AA, SUBPIXEL_BITS)
     cv2.addWeighted(lines, _OPACITY, canvas, 1.0 - _OPACITY, 0.0, canvas)  # many lines let the images shine through
     for row in order:
         for end in (starts[row], ends[row]):
-            cv2.circle(canvas, end.tolist(), 3 << _SHIFT, colors[row].tolist(), 1, cv2.LINE_AA, _SHIFT)
+            cv2.circle(canvas, end.tolist(), 3 << SUBPIXEL_BITS, colors[row].tolist(), 1, cv2.LINE_AA, SUBPIXEL_BITS)
     return canvas
 
 
@@ -115,14 +114,6 @@ def match_legend(pair: MatchedPair) -> list[LegendEntry]:
         LegendEntry(f'{len(pair.inlier) - count} that do not', (OUTLIER,)),
         unmatched,
     ]
-
-
-def _dimmed(image: ImageArray, factor: float) -> ImageArray:
-    return np.asarray(cv2.convertScaleAbs(as_rgb(image, factor), alpha=0.75), np.uint8)
-
-
-def _fixed_point(xy: npt.NDArray[np.floating]) -> npt.NDArray[np.int32]:
-    return np.asarray(np.rint(np.clip(xy, -1e4, 1e5) * (1 << _SHIFT)), np.int32)
 
 
 def _drawing_order(pair: MatchedPair) -> npt.NDArray[np.int64]:

@@ -71,6 +71,11 @@ def test_large_pictures_are_shrunk_and_the_drawing_with_them():
     assert abs(rows.mean() - 9.5) < 1.0
 
 
+def test_a_picture_that_is_shrunk_keeps_at_least_a_row():
+    picture = draw_result(np.zeros((1, 5000), np.uint8), make_result(points()), DrawingConfig(max_side=100))
+    assert picture.shape == (1, 100, 3)
+
+
 def test_everything_can_be_switched_off():
     image = np.full((60, 80), 100, np.uint8)
     config = DrawingConfig(keypoints=False, matches=False, text=False)

@@ -16,7 +16,7 @@ from kp2d_ros.core.errors import ConfigError, DataError
 from kp2d_ros.core.records import Keypoints, Matches
 from kp2d_ros.drawing.caption import LegendEntry, add_caption
 from kp2d_ros.drawing.files import open_sink, write_picture
-from kp2d_ros.drawing.keypoints import draw_keypoints, score_colors, score_legend
+from kp2d_ros.drawing.keypoints import draw_keypoints, draw_scores, score_colors, score_legend
 from kp2d_ros.drawing.matches import INLIER, OUTLIER, MatchedPair, agreeing_matches, draw_matches, match_legend
 
 
@@ -172,3 +172,11 @@ def test_names_of_no_known_kind_are_refused(tmp_path: Path) -> None:
         write_picture(tmp_path / 'a.docx', np.zeros((8, 8, 3), np.uint8))
     with pytest.raises(DataError, match='found the name of one picture for many'), open_sink(tmp_path / 'a.png', 5.0):
         pass
+
+
+def test_images_of_one_pixel_can_be_drawn() -> None:
+    image, found = np.zeros((1, 1), np.uint8), keypoints_at([[0, 0]])
+    for factor in (0.5, 1.0, 2.0):
+        assert draw_keypoints(image, found, factor=factor).size
+        assert draw_matches(MatchedPair((image, image), (found, found), all_matched(1)), factor).size
+    assert draw_scores(np.zeros((1, 1), np.float32), (1, 1)).shape == (1, 1, 3)
