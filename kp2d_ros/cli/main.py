@@ -13,36 +13,24 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 _INTERRUPTED = 130  # what a shell gives for a command ended by Ctrl-C
 
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """
-    Where a command lives and what it does.
-    """
-
-    module: str
-    summary: str
-
-
-COMMANDS = {
-    'replay': Command('kp2d_ros.cli.replay', 'run the frontend over a bag or a dataset folder, offline'),
-    'simulate': Command('kp2d_ros.cli.simulate', 'render a sequence with known motion, as a bag'),
-    'demo': Command('kp2d_ros.cli.demo', 'simulate, play over DDS, record and score; needs ROS 2'),
-    'train': Command('kp2d_ros.cli.train', 'train a keypoint network on photographs or bags'),
-    'pairs': Command('kp2d_ros.cli.pairs', 'draw a contact sheet of training pairs'),
-    'draw': Command('kp2d_ros.cli.draw', 'draw keypoints, scores, matches and tracks on your own images'),
-    'evaluate': Command('kp2d_ros.cli.evaluate', 'measure keypoints or odometry against the truth'),
-    'export': Command('kp2d_ros.cli.export', 'export a network to ONNX and compare the outputs'),
+COMMANDS = {  # each is a module of kp2d_ros.cli
+    'replay': 'run the frontend over a bag or a dataset folder, offline',
+    'simulate': 'render a sequence with known motion, as a bag',
+    'demo': 'simulate, play over DDS, record and score; needs ROS 2',
+    'train': 'train a keypoint network on photographs or bags',
+    'pairs': 'draw a contact sheet of training pairs',
+    'draw': 'draw keypoints, scores, matches and tracks on your own images',
+    'evaluate': 'measure keypoints or odometry against the truth',
+    'export': 'export a network to ONNX and compare the outputs',
 }
 
 
 def _build_parser() -> argparse.ArgumentParser:
     width = max(len(name) for name in COMMANDS)
-    listing = '\n'.join(f'  {name:<{width}}  {command.summary}' for name, command in COMMANDS.items())
+    listing = '\n'.join(f'  {name:<{width}}  {summary}' for name, summary in COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog='kp2d',
         description='Visual-odometry frontend on learned and classical keypoints.',
@@ -55,9 +43,8 @@ def _build_parser() -> argparse.ArgumentParser:
 
 
 def _run_command(name: str, argv: Sequence[str]) -> int:
-    command = COMMANDS[name]
     try:
-        return int(importlib.import_module(command.module).main(argv))
+        return int(importlib.import_module(f'kp2d_ros.cli.{name}').main(argv))
     except ModuleNotFoundError as error:
         if (error.name or '').startswith('kp2d_ros') and error.name != 'kp2d_ros.msg':
             raise  # a fault of this package, which its traceback explains
