@@ -43,10 +43,8 @@ def run(args: argparse.Namespace) -> int:
     """
     Make the pairs, write the picture, say where it is.
     """
-    if args.count < 1 or min(args.seed, args.epoch) < 0:
-        raise ConfigError(
-            'found a count below 1, or a seed or epoch below 0; expected --count 1, --seed 0, ... or more'
-        )
+    if args.count < 1 or min(args.seed, args.epoch) < 0 or max(args.seed, args.epoch) >= 2**63:
+        raise ConfigError('expected --count from 1 on, --seed and --epoch from 0 to 2^63 - 1')
     config = build(PairConfig, merge(PAIR_PRESETS[args.preset], parse_overrides(args.settings)))
     photos = open_photos(args.data, config.photos, config.height, config.width)
     maker = PairMaker(photos, config, args.seed)

@@ -61,12 +61,6 @@ class ResNet18(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode='fan_out', nonlinearity='relu')
 
-    def stem(self, image: Tensor) -> Tensor:
-        """
-        (B, C, H, W) to (B, channels[0], H / 2, W / 2).
-        """
-        return F.relu(self.bn1(self.conv1(image)), inplace=True)
-
 
 class KeypointEncoder(nn.Module):
     """
@@ -82,7 +76,7 @@ class KeypointEncoder(nn.Module):
         """
         The five maps at 1/2, 1/4, 1/8, 1/16 and 1/32 of the image.
         """
-        stem = self.rn.stem(image)
+        stem = F.relu(self.rn.bn1(self.rn.conv1(image)), inplace=True)
         layer1 = self.dropout(self.rn.layer1(self.rn.maxpool(stem)))
         layer2 = self.dropout(self.rn.layer2(layer1))
         layer3 = self.dropout(self.rn.layer3(layer2))

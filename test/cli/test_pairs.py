@@ -37,7 +37,8 @@ def test_writes_a_sheet_and_says_what_it_used(folder, tmp_path, capsys):
     ('arguments', 'message'),
     [
         (['heigth=48'], 'unknown setting heigth, did you mean height?'),
-        (['--count', '0'], 'found a count below 1'),
+        (['--count', '0'], 'expected --count from 1 on'),
+        (['--epoch', str(2**70)], '--seed and --epoch from 0 to 2^63 - 1'),
         (['--data', 'nowhere'], 'nowhere: does not exist'),
         (['--out', 'sheet.docx'], 'expected a name that ends in .png or .jpg'),
     ],
