@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from kp2d_ros.core.errors import ConfigError
-from kp2d_ros.core.settings import build, flatten, format_yaml, load_yaml, merge
+from kp2d_ros.core.settings import build, format_yaml, load_yaml, merge
 from kp2d_ros.metrics.keypoint_scores import score_keypoints
 from kp2d_ros.networks.inlier_net import load_inlier_net
 from kp2d_ros.training.config import PRESETS, TrainConfig, load_train_config
@@ -190,9 +190,3 @@ def test_settings_survive_the_file_of_a_run(preset, tmp_path):
     config = load_train_config(preset, {})
     (tmp_path / 'config.yaml').write_text(format_yaml(config))
     assert build(TrainConfig, load_yaml(tmp_path / 'config.yaml')) == config
-
-
-def test_every_setting_is_read_somewhere():
-    source = '\n'.join(path.read_text() for path in (ROOT / 'kp2d_ros').rglob('*.py'))
-    unread = [path for path, *_ in flatten(TrainConfig()) if f'.{path.rpartition(".")[2]}' not in source]
-    assert not unread
