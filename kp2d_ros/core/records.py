@@ -115,7 +115,7 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
-class Keypoints:
+class Keypoints(Rows):
     """
     N keypoints of one image, best first.
 

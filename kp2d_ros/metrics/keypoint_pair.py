@@ -77,15 +77,15 @@ class KeypointPair:
         That is the order of the public code. It tells: of equally near descriptors, which are common among binary ones,
         the first is taken, and OpenCV's RANSAC draws with a fixed seed.
         """
-        source, target = (take(k, rising(k.scores, self.count)) for k in (self.source, self.target))
+        source, target = (k.take(rising(k.scores, self.count)) for k in (self.source, self.target))
         return dataclasses.replace(self, source=source, target=target)
 
     def in_common_view(self) -> KeypointPair:
         """
         The points that the other image shows.
         """
-        source = take(self.source, inside(self.warped_source, self.size))
-        target = take(self.target, inside(warp(self.source_from_target, self.target.xy), self.size))
+        source = self.source.take(inside(self.warped_source, self.size))
+        target = self.target.take(inside(warp(self.source_from_target, self.target.xy), self.size))
         return dataclasses.replace(self, source=source, target=target)
 
 
@@ -111,13 +111,6 @@ def rising(scores: npt.NDArray[np.floating], count: int) -> IndexArray:
     Rows of the ``count`` highest scores, the best last; equal scores keep their order.
     """
     return np.argsort(scores, kind='stable')[max(len(scores) - count, 0) :]
-
-
-def take(keypoints: Keypoints, rows: IndexArray | BoolArray) -> Keypoints:
-    """
-    Some of the keypoints: rows in their order, or a mask.
-    """
-    return Keypoints(keypoints.xy[rows], keypoints.scores[rows], keypoints.descriptors[rows])
 
 
 def nearest_descriptor(queries: Keypoints, candidates: Keypoints) -> IndexArray:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from kp2d_ros.core.records import Keypoints
-from kp2d_ros.metrics.keypoint_pair import KeypointPair, nearest_descriptor, rising, take
+from kp2d_ros.metrics.keypoint_pair import KeypointPair, nearest_descriptor, rising
 from kp2d_ros.metrics.keypoint_scores import match_errors, matching_accuracy, matching_recall, matching_score
 
 SIZE = (80, 60)
@@ -61,7 +61,7 @@ def correlated(rng):
 
 def test_matching_score_equals_the_loops(rng):
     source, target = correlated(rng)
-    first, second = (take(points, rising(points.scores, 20)) for points in (source, target))
+    first, second = (points.take(rising(points.scores, 20)) for points in (source, target))
     expected = (oracle_one_way(first, second, np.linalg.inv(SHIFT)) + oracle_one_way(second, first, SHIFT)) / 2
     assert matching_score(KeypointPair(source, target, SHIFT, SIZE, count=20)) == pytest.approx(expected)
     assert 0.2 < expected < 1
@@ -71,7 +71,7 @@ def test_recall_equals_the_loops(rng):
     source, target = correlated(rng)
     warped = [slow_warp(SHIFT, point) for point in source.xy]
     seen = [i for i in np.argsort(-source.scores) if 0 <= warped[i][0] < SIZE[0] and 0 <= warped[i][1] < SIZE[1]][:15]
-    best = take(target, rising(target.scores, 15))
+    best = target.take(rising(target.scores, 15))
     right = 0
     for i in seen:
         j = slow_nearest(source.descriptors[i], best.descriptors)

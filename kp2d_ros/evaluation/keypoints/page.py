@@ -33,7 +33,7 @@ from kp2d_ros.evaluation.keypoints.summary import (
     unknown_notes,
     verdict,
 )
-from kp2d_ros.metrics.keypoint_pair import mutual_matches, take
+from kp2d_ros.metrics.keypoint_pair import mutual_matches
 from kp2d_ros.metrics.keypoint_protocol import ACCURACY_PX, CORNER_PX, LARGE_SEQUENCES, KeypointProtocol
 from kp2d_ros.metrics.spread import Spread
 from kp2d_ros.pairs.homography_sets import HomographyPair
@@ -240,7 +240,7 @@ def _pair_picture(desk: EvaluationDesk, method: Method, pair: HomographyPair) ->
     rows = mutual_matches(best.source, best.target)
     right = best.errors_px(rows) <= best.threshold_px
     shown = np.unique(np.linspace(0, max(len(rows) - 1, 0), min(len(rows), MOST_LINES)).astype(np.int64))
-    ends = (take(best.source, rows[shown, 0]), take(best.target, rows[shown, 1]))
+    ends = (best.source.take(rows[shown, 0]), best.target.take(rows[shown, 1]))
     one_to_one = Matches(np.arange(len(shown)), np.arange(len(shown)), np.ones(len(shown), np.float32))
     images = (desk.prepare(pair.source).image, desk.prepare(pair.target).image)
     drawn = MatchedPair(images, ends, one_to_one, np.asarray(right[shown]))

@@ -27,7 +27,7 @@ from kp2d_ros.core.records import BoolArray, ImageArray, Keypoints
 from kp2d_ros.evaluation.fingerprint import read_versions
 from kp2d_ros.evaluation.keypoints.methods import Method
 from kp2d_ros.metrics.homography_estimate import area_under_curve, correctness, homography_errors
-from kp2d_ros.metrics.keypoint_pair import KeypointPair, Size, take
+from kp2d_ros.metrics.keypoint_pair import KeypointPair, Size
 from kp2d_ros.metrics.keypoint_protocol import (
     ACCURACY_PX,
     CORNER_PX,
@@ -318,4 +318,4 @@ def _shown(keypoints: Keypoints, valid: BoolArray | None) -> Keypoints:
         return keypoints
     limit = np.array(valid.shape[::-1]) - 1
     column, row = np.clip(np.rint(keypoints.xy), 0, limit).astype(np.intp).T
-    return take(keypoints, valid[row, column])
+    return keypoints.take(valid[row, column])
