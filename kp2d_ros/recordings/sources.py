@@ -56,6 +56,10 @@ class _Kind:
     open: Callable[..., Recording]
     options: tuple[str, ...] = ()
 
+    @property
+    def short_name(self) -> str:
+        return self.name.partition(' (')[0]
+
 
 _KINDS = (
     _Kind(
@@ -89,10 +93,10 @@ def open_sequences(
     kinds = [_kind_of(path) for path in paths]
     for name, value in given.items():
         if not any(name in kind.options for kind in kinds):
-            takers = ' or '.join(kind.name.partition(' (')[0] for kind in _KINDS if name in kind.options)
+            takers = ' or '.join(kind.short_name for kind in _KINDS if name in kind.options)
             raise ConfigError(
-                f'{name.replace("_", " ")}: found {value!r}, expected none: {paths[0]} is not {takers}, which take it, '
-                f'but {kinds[0].name.partition(" (")[0]}'
+                f'{name.replace("_", " ")}: found {value!r} for {paths[0]}, which is {kinds[0].short_name}, '
+                f'expected none: it is an option of {takers}'
             )
     camera = None if calibration is None else read_camera(calibration)
     sequences: list[Recording] = []

@@ -107,7 +107,7 @@ def test_what_was_drawn_before_ctrl_c_is_kept(images, tmp_path, monkeypatch, cap
         (['0.png', '--out', 'a.mp4'], 'found the name of a video for one picture'),
         (['0.png', '--out', 'a.docx'], 'expected a name that ends in .png or .jpg'),
         (['.', '--out', 'a.png'], 'found the name of one picture for many'),
-        (['.', '--image-topic', '/a'], "image topic: found '/a', expected none"),
+        (['.', '--image-topic', '/a'], "image topic: found '/a' for ."),
     ],
 )
 def test_refuses_in_one_line(images, monkeypatch, capsys, arguments, message):
