@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from kp2d_ros.core.errors import ConfigError
 from kp2d_ros.core.settings import (
+    Settings,
     build,
     flatten,
     format_yaml,
@@ -20,6 +21,7 @@ from kp2d_ros.core.settings import (
     parse_overrides,
     section,
     setting,
+    unknown_name,
     validate,
 )
 
@@ -162,3 +164,19 @@ def test_the_second_mapping_wins_leaf_by_leaf():
     first, second = {'a': {'b': 1, 'c': 2}, 'd': 3}, {'a': {'b': 9}, 'd': {'e': 4}}
     assert merge(first, second) == {'a': {'b': 9, 'c': 2}, 'd': {'e': 4}}
     assert first == {'a': {'b': 1, 'c': 2}, 'd': 3}
+
+
+def test_settings_without_a_check_of_their_own_are_checked_by_their_base() -> None:
+    @dataclass(frozen=True, slots=True)
+    class Plain(Settings):
+        count: int = setting(1, 'of something', minimum=1)
+
+    assert Plain(2).count == 2
+    with pytest.raises(ConfigError, match='count: found 0, expected a number from 1'):
+        Plain(0)
+
+
+def test_an_unknown_name_is_told_with_the_nearest_or_with_all_of_them() -> None:
+    assert str(unknown_name('method', 'sifft', ['orb', 'sift'])) == "method: found 'sifft', did you mean sift?"
+    error = unknown_name('method', 'x', ['orb', 'sift'], ' or a file')
+    assert str(error) == "method: found 'x', expected one of orb, sift or a file"

@@ -7,7 +7,7 @@ from kp2d_ros.networks.config import NetworkConfig, network_config
 
 
 def test_unknown_network_is_refused_with_the_nearest_name():
-    with pytest.raises(ConfigError, match="'compact-x', did you mean 'compact-"):
+    with pytest.raises(ConfigError, match="'compact-x', did you mean compact-"):
         network_config('compact-x')
     with pytest.raises(ConfigError, match='expected one of v0'):
         network_config('superpoint')
