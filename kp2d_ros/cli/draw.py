@@ -23,7 +23,7 @@ from kp2d_ros.drawing.frame import draw_tracks
 from kp2d_ros.drawing.keypoints import draw_keypoints, draw_scores, keypoint_legend, score_legend
 from kp2d_ros.drawing.matches import MODELS, MatchedPair, agreeing_matches, draw_matches, match_legend
 from kp2d_ros.inference.classical import OpenCvExtractor
-from kp2d_ros.inference.extractor import Extractor, Kp2dExtractor, MatchJudge
+from kp2d_ros.inference.extractor import Extractor, Kp2dExtractor, MatchJudge, score_map
 from kp2d_ros.inference.models import NETWORK, MethodKind, resolve
 from kp2d_ros.inference.pipeline import (
     PipelineConfig,
@@ -33,7 +33,6 @@ from kp2d_ros.inference.pipeline import (
     load_extractor,
     load_pipeline_config,
 )
-from kp2d_ros.inference.score_map import score_map
 from kp2d_ros.odometry.matching import match
 from kp2d_ros.recordings.image_decoding import read_image
 from kp2d_ros.recordings.image_files import IMAGE_SUFFIXES

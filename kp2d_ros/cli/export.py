@@ -52,12 +52,12 @@ def run(args: argparse.Namespace) -> int:
     info = checkpoint.info
     require_trained(info.model_id, info.is_trained, choice.allow_untrained)
     report = export_onnx(checkpoint, args.out, args.height, args.width)
-    sizes = f'{report.width}x{report.height}' if report.width else f'any multiple of {report.size_multiple}'
-    found = report.differences
-    print(f'model        {report.model_id}' + ('' if info.is_trained else ' (never trained)'))
+    made, found = report.metadata, report.differences
+    sizes = f'{made.width}x{made.height}' if made.width else f'any multiple of {made.size_multiple}'
+    print(f'model        {made.model_id}' + ('' if info.is_trained else ' (never trained)'))
     print(f'file         {report.path} ({report.byte_count / 1e6:.1f} MB)')
     print(f'image sizes  {sizes}')
-    print(f'descriptors  {report.descriptor_dim} numbers')
+    print(f'descriptors  {made.config.descriptor_dim} numbers')
     print('largest differences between torch and ONNX Runtime:')
     print(f'  score       {found.score:.2g}')
     print(f'  xy          {found.xy_px:.2g} px')

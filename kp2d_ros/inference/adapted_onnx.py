@@ -26,8 +26,9 @@ from kp2d_ros.core.checks import check_image, check_shape
 from kp2d_ros.core.errors import BackendError, ConfigError, DataError, ShapeError
 from kp2d_ros.core.records import Float32Array, ImageArray, Keypoints
 from kp2d_ros.core.settings import build, load_yaml, section, setting, validate
+from kp2d_ros.inference.backend import RuntimeOptions
 from kp2d_ros.inference.extractor import ExtractorConfig, ExtractorInfo
-from kp2d_ros.inference.onnx_backend import RUNTIME_ERRORS, OnnxOptions, open_session
+from kp2d_ros.inference.onnx_backend import RUNTIME_ERRORS, open_session
 
 _TYPES: dict[str, type[np.generic]] = {
     'tensor(float)': np.float32,
@@ -127,12 +128,13 @@ class AdaptedModel:
     :raises BackendError: if this ONNX Runtime cannot run it on that device.
     """
 
-    def __init__(self, path: Path, options: OnnxOptions | None = None, max_keypoints: int = 0) -> None:
+    def __init__(self, path: Path, options: RuntimeOptions | None = None, max_keypoints: int = 0) -> None:
         self._max_keypoints = max_keypoints
         self._adapter = load_adapter(path)
         self.model_path = path.parent / self._adapter.model
-        self._session, (provider, _) = open_session(self.model_path, options or OnnxOptions())
-        self.device = provider.removesuffix('ExecutionProvider').lower()
+        self._session, (provider, _) = open_session(self.model_path, options or RuntimeOptions())
+        device = provider.removesuffix('ExecutionProvider').lower()
+        self.info = ExtractorInfo(self.model_path.stem, 'onnxruntime', device)
         self._input, self._type = self._find_input()
         wanted = self._adapter.output
         self._outputs = [name for name in (wanted.keypoints, wanted.descriptors, wanted.scores) if name]
@@ -140,13 +142,6 @@ class AdaptedModel:
         for name in self._outputs:
             if name not in known:
                 raise DataError(f'{self.model_path}: found no output {name!r}, expected one of {", ".join(known)}')
-
-    @property
-    def info(self) -> ExtractorInfo:
-        """
-        What makes the keypoints.
-        """
-        return ExtractorInfo(self.model_path.stem, 'onnxruntime', self.device)
 
     def reconfigured(self, config: ExtractorConfig) -> AdaptedModel:
         """

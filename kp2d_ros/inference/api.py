@@ -29,7 +29,7 @@ from kp2d_ros.core.checks import check_image
 from kp2d_ros.core.errors import DataError, ShapeError
 from kp2d_ros.core.records import Frame, FrontendResult, ImageArray, Keypoints, Matches, RelativePose
 from kp2d_ros.core.settings import build
-from kp2d_ros.inference.extractor import Extractor, ExtractorConfig, ExtractorInfo
+from kp2d_ros.inference.extractor import Extractor, ExtractorConfig
 from kp2d_ros.inference.pipeline import (
     build_frontend,
     choose_model,
@@ -60,14 +60,8 @@ class ImageExtractor:
 
     def __init__(self, extractor: Extractor, max_side_px: int = _WORKING_SIDE_PX) -> None:
         self.extractor = extractor
+        self.info = extractor.info
         self._max_side_px = max_side_px
-
-    @property
-    def info(self) -> ExtractorInfo:
-        """
-        What finds the keypoints, and where.
-        """
-        return self.extractor.info
 
     def extract(self, image: AnyImage, *, color: Color | None = None) -> Keypoints:
         """

@@ -35,6 +35,18 @@ class BackendInfo:
     is_trained: bool
 
 
+@dataclass(frozen=True, slots=True)
+class RuntimeOptions:
+    """
+    Where and how a network runs, as in the settings of the extractor; ``threads`` 0 leaves their number to the runtime.
+    """
+
+    device: str = 'auto'
+    precision: str = 'auto'
+    threads: int = 0
+    compiled: bool = False
+
+
 class DenseFeatures(Protocol):
     """
     What a network sees in one image; the descriptor map stays where it was computed.

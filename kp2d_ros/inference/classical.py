@@ -21,8 +21,7 @@ import numpy.typing as npt
 from kp2d_ros.core.checks import check_image
 from kp2d_ros.core.errors import BackendError
 from kp2d_ros.core.records import Float32Array, ImageArray, Keypoints
-from kp2d_ros.inference.extractor import ExtractorConfig, ExtractorInfo
-from kp2d_ros.inference.resizing import resize_image
+from kp2d_ros.inference.extractor import ExtractorConfig, ExtractorInfo, resize_image
 from kp2d_ros.inference.selection import IndexArray, select
 
 _POOL = 4  # candidates for each keypoint that is wanted
@@ -78,13 +77,7 @@ class ClassicalExtractor:
     def __init__(self, config: ExtractorConfig) -> None:
         self._config = config
         self._detector: _Detector = _DETECTORS[config.name](config)
-
-    @property
-    def info(self) -> ExtractorInfo:
-        """
-        What makes the keypoints.
-        """
-        return ExtractorInfo(self._detector.model_id, 'opencv', 'cpu')
+        self.info = ExtractorInfo(self._detector.model_id, 'opencv', 'cpu')
 
     def extract(self, image: ImageArray) -> Keypoints:
         """
@@ -126,13 +119,7 @@ class OpenCvExtractor:
         self._unit_norm = unit_norm
         self._count = config.max_keypoints
         self._detector = _OPENCV[name](config.max_keypoints)
-
-    @property
-    def info(self) -> ExtractorInfo:
-        """
-        What makes the keypoints.
-        """
-        return ExtractorInfo(self._name, 'opencv', 'cpu')
+        self.info = ExtractorInfo(name, 'opencv', 'cpu')
 
     def extract(self, image: ImageArray) -> Keypoints:
         """

@@ -24,9 +24,10 @@ from torch import Tensor, nn
 from kp2d_ros.core.errors import BackendError, ConfigError
 from kp2d_ros.core.files import atomic_path
 from kp2d_ros.core.records import Float32Array, ImageArray
-from kp2d_ros.inference.onnx_backend import OnnxBackend, OnnxOptions
-from kp2d_ros.inference.onnx_metadata import INPUT, METADATA_KEY, OUTPUTS, OnnxMetadata, format_metadata
-from kp2d_ros.inference.torch_backend import TorchBackend, TorchOptions
+from kp2d_ros.inference.backend import RuntimeOptions
+from kp2d_ros.inference.onnx_backend import OnnxBackend
+from kp2d_ros.inference.onnx_file import INPUT, METADATA_KEY, OUTPUTS, OnnxMetadata, format_metadata
+from kp2d_ros.inference.torch_backend import TorchBackend
 from kp2d_ros.networks.build import fold_batch_norms
 from kp2d_ros.networks.checkpoint import Checkpoint, network_from_checkpoint
 from kp2d_ros.networks.network import KeypointNetwork
@@ -37,7 +38,6 @@ _MOST_CELLS = 512  # of the largest network's size_multiple along a side, if any
 _EXAMPLE_CELLS = 6, 8
 _TEST_CELLS = ((6, 8), (9, 5))  # sizes of the comparison, in units of size_multiple, if any size will do
 _TEST_POINTS = 200
-_QUIET_LOGGERS = ('torch.onnx', 'onnxscript', 'onnx_ir')
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +60,12 @@ TOLERANCE = Differences(score=1e-3, xy_px=1e-2, descriptor=1e-3)
 @dataclass(frozen=True, slots=True)
 class ExportReport:
     """
-    What was written: ``height`` and ``width`` are 0 if the file takes every multiple of ``size_multiple``.
+    What was written, what it says of itself, and how far it is from torch.
     """
 
     path: Path
-    model_id: str
     byte_count: int
-    size_multiple: int
-    height: int
-    width: int
-    descriptor_dim: int
+    metadata: OnnxMetadata
     differences: Differences
 
 
@@ -113,24 +109,15 @@ def export_onnx(checkpoint: Checkpoint, path: Path, height: int = 0, width: int 
         part.write_bytes(model.SerializeToString())
         differences = compare(checkpoint, part)
         check_differences(path, differences)
-    return ExportReport(
-        path,
-        metadata.model_id,
-        path.stat().st_size,
-        metadata.size_multiple,
-        height,
-        width,
-        metadata.config.descriptor_dim,
-        differences,
-    )
+    return ExportReport(path, path.stat().st_size, metadata, differences)
 
 
 def compare(checkpoint: Checkpoint, path: Path) -> Differences:
     """
     Run torch and ONNX Runtime on the same images: noise, which every layer answers to, and a smooth picture.
     """
-    expected = TorchBackend(checkpoint, TorchOptions(device='cpu', precision='fp32'))
-    found = OnnxBackend(path, OnnxOptions(device='cpu'))
+    expected = TorchBackend(checkpoint, RuntimeOptions('cpu', 'fp32'))
+    found = OnnxBackend(path, RuntimeOptions('cpu'))
     worst = np.zeros(3)
     rng = np.random.default_rng(0)
     for image in _test_images(found.fixed_size, found.info.size_multiple, rng):
@@ -211,17 +198,14 @@ def _quiet() -> Iterator[None]:
     """
     Without the exporter's own warnings, which are about torchvision being absent and about its own code.
     """
-    loggers = [logging.getLogger(name) for name in _QUIET_LOGGERS]
-    levels = [logger.level for logger in loggers]
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.WARNING))
     try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
             yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        logging.disable(before)
 
 
 def _test_images(fixed: tuple[int, int], multiple: int, rng: np.random.Generator) -> Iterator[ImageArray]:

@@ -9,12 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import cv2
+import numpy as np
+
 from kp2d_ros.core.checks import check_image
 from kp2d_ros.core.records import Float32Array, ImageArray, Keypoints, Matches
 from kp2d_ros.core.settings import setting, validate
 from kp2d_ros.inference.backend import KeypointBackend
-from kp2d_ros.inference.resizing import resize_image
 from kp2d_ros.inference.selection import SelectionRule, select
+from kp2d_ros.odometry.image_size import shrink_image
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,24 +146,10 @@ class Kp2dExtractor:
     """
 
     def __init__(self, backend: KeypointBackend, config: ExtractorConfig, judge: MatchJudge | None = None) -> None:
-        self._backend = backend
+        self.backend = backend
+        self.info = ExtractorInfo(backend.info.model_id, backend.info.backend, backend.info.device)
         self._config = config
         self._judge = judge
-
-    @property
-    def info(self) -> ExtractorInfo:
-        """
-        What makes the keypoints.
-        """
-        info = self._backend.info
-        return ExtractorInfo(info.model_id, info.backend, info.device)
-
-    @property
-    def backend(self) -> KeypointBackend:
-        """
-        The network on its runtime.
-        """
-        return self._backend
 
     def extract(self, image: ImageArray) -> Keypoints:
         """
@@ -170,8 +159,8 @@ class Kp2dExtractor:
         """
         check_image(image)
         height, width = image.shape[:2]
-        resized = resize_image(image, self._config.max_side, self._backend.info.size_multiple)
-        features = self._backend.infer(resized.image)
+        resized = resize_image(image, self._config.max_side, self.backend.info.size_multiple)
+        features = self.backend.infer(resized.image)
         network_xy, scores = features.xy.reshape(-1, 2), features.score.reshape(-1)
         xy = resized.input_from_image(network_xy)
         rows = select(xy, scores, width, height, self._config.rule)
@@ -181,7 +170,7 @@ class Kp2dExtractor:
         """
         The same network under other settings.
         """
-        return Kp2dExtractor(self._backend, config, self._judge)
+        return Kp2dExtractor(self.backend, config, self._judge)
 
     def judge(
         self, reference: Keypoints, current: Keypoints, matches: Matches, size: tuple[int, int]
@@ -190,3 +179,53 @@ class Kp2dExtractor:
         (M,) in [0, 1] for M matches of two images of a size (height, width); None without an IO-Net.
         """
         return None if self._judge is None else self._judge.judge(reference, current, matches, size)
+
+
+@dataclass(frozen=True, slots=True)
+class ResizedImage:
+    """
+    ``image`` holds the input at the top left, shrunk by ``scale_x`` and ``scale_y``, then padding.
+    """
+
+    image: ImageArray
+    scale_x: float
+    scale_y: float
+
+    def input_from_image(self, xy: Float32Array) -> Float32Array:
+        """
+        Pixels (N, 2) of the input image of pixels of this one; pixel edges fall on pixel edges.
+        """
+        scale = np.array([self.scale_x, self.scale_y])
+        return np.asarray((xy + 0.5) / scale - 0.5, np.float32)
+
+
+def resize_image(image: ImageArray, max_side: int = 0, multiple: int = 1) -> ResizedImage:
+    """
+    Shrink an image so that its longer side is at most ``max_side`` (0: keep it) and pad it to multiples of a number.
+
+    The aspect is kept to the nearest pixel, and the scale is exact per axis. The padding repeats the last row and
+    column: a constant would be an edge to find keypoints on, and a mirrored image would hold them twice.
+    """
+    shrunk, scale = shrink_image(image, max_side)
+    made = np.ascontiguousarray(shrunk)
+    right, bottom = -made.shape[1] % multiple, -made.shape[0] % multiple
+    if right or bottom:
+        made = np.asarray(cv2.copyMakeBorder(made, 0, bottom, 0, right, cv2.BORDER_REPLICATE), np.uint8)
+    return ResizedImage(made, *scale.tolist())
+
+
+def score_map(backend: KeypointBackend, image: ImageArray, max_side: int = 0) -> Float32Array:
+    """
+    (H, W) scores in [0, 1] of a uint8 image, one colour per cell of the network; the padding is cut off.
+
+    :param max_side: as for the keypoints: larger images are shrunk for the network.
+    :raises ShapeError: if the image is not (H, W) gray or (H, W, 3) RGB.
+    """
+    check_image(image)
+    height, width = image.shape[:2]
+    info = backend.info
+    resized = resize_image(image, max_side, info.size_multiple)
+    cells = backend.infer(resized.image).score
+    pixels = np.repeat(np.repeat(cells, info.stride, axis=0), info.stride, axis=1)
+    shown = pixels[: round(height * resized.scale_y), : round(width * resized.scale_x)]
+    return np.asarray(cv2.resize(shown, (width, height), interpolation=cv2.INTER_NEAREST), np.float32)

@@ -24,9 +24,8 @@ from kp2d_ros.core.checks import check_shape
 from kp2d_ros.core.errors import BackendError, DataError, ShapeError
 from kp2d_ros.core.records import Float32Array, ImageArray
 from kp2d_ros.core.sampling import sample_descriptors
-from kp2d_ros.inference.backend import BackendInfo, check_network_image
-from kp2d_ros.inference.onnx_file import read_onnx_file
-from kp2d_ros.inference.onnx_metadata import INPUT, METADATA_KEY, OUTPUTS, OnnxMetadata, parse_metadata
+from kp2d_ros.inference.backend import BackendInfo, RuntimeOptions, check_network_image
+from kp2d_ros.inference.onnx_file import INPUT, METADATA_KEY, OUTPUTS, OnnxMetadata, parse_metadata, read_onnx_file
 
 Provider = tuple[str, dict[str, Any]]
 
@@ -38,21 +37,6 @@ RUNTIME_ERRORS = (
     ValueError,
     *(getattr(onnxruntime.capi.onnxruntime_pybind11_state, name) for name in _STATES),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class OnnxOptions:
-    """
-    Where a network runs.
-
-    ``device`` is ``auto`` (CUDA if this ONNX Runtime has it), ``cpu``, ``cuda``, ``cuda:1``, ``tensorrt`` or
-    ``tensorrt:1``; ``precision`` is ``auto`` or ``fp32``, and with TensorRT ``fp16``; ``threads`` 0 leaves their
-    number to ONNX Runtime.
-    """
-
-    device: str = 'auto'
-    precision: str = 'auto'
-    threads: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,17 +62,20 @@ class OnnxBackend:
     """
     A network that :mod:`kp2d_ros.inference.export` wrote.
 
+    The device is ``auto`` (CUDA if this ONNX Runtime has it), ``cpu``, ``cuda``, ``cuda:1``, ``tensorrt`` or
+    ``tensorrt:1``, the precision fp32, and with TensorRT also fp16.
+
     :raises DataError: if the file is damaged, takes weights from other files or was not written by the export.
     :raises BackendError: if this ONNX Runtime cannot run it on that device.
     """
 
-    def __init__(self, path: Path, options: OnnxOptions | None = None) -> None:
-        options = options or OnnxOptions()
+    def __init__(self, path: Path, options: RuntimeOptions | None = None) -> None:
+        options = options or RuntimeOptions()
         self._session, (kind, settings) = open_session(path, options)
         self._metadata = _read_metadata(path, self._session)
         config = self._metadata.config
         name = kind.removesuffix('ExecutionProvider').lower()
-        self._info = BackendInfo(
+        self.info = BackendInfo(
             model_id=self._metadata.model_id,
             backend='onnxruntime',
             device=f'{name}:{settings["device_id"]}' if 'device_id' in settings else name,
@@ -98,13 +85,6 @@ class OnnxBackend:
             size_multiple=self._metadata.size_multiple,
             is_trained=self._metadata.is_trained,
         )
-
-    @property
-    def info(self) -> BackendInfo:
-        """
-        What runs, and where.
-        """
-        return self._info
 
     @property
     def fixed_size(self) -> tuple[int, int]:
@@ -120,7 +100,7 @@ class OnnxBackend:
         :raises ShapeError: if the image is not such an image, or the file was exported for another size.
         :raises BackendError: if the runtime fails, or its output has another shape than the file says.
         """
-        check_network_image(image, self._info.size_multiple)
+        check_network_image(image, self.info.size_multiple)
         height, width = image.shape[:2]
         wanted = self.fixed_size
         if wanted not in ((0, 0), (height, width)):
@@ -131,16 +111,16 @@ class OnnxBackend:
             score, xy, descriptors = self._session.run(
                 OUTPUTS, {INPUT: _batch(image, self._metadata.config.image_channels)}
             )
-            rows, columns = height // self._info.stride, width // self._info.stride
+            rows, columns = height // self.info.stride, width // self.info.stride
             check_shape('score', score, (1, 1, rows, columns))
             check_shape('xy', xy, (1, 2, rows, columns))
-            check_shape('descriptors', descriptors, (1, self._info.descriptor_dim, 'Hd', 'Wd'))
+            check_shape('descriptors', descriptors, (1, self.info.descriptor_dim, 'Hd', 'Wd'))
         except (*RUNTIME_ERRORS, ShapeError) as error:
-            raise BackendError(f'{self._info.model_id} on {self._info.device} at {width}x{height}: {error}') from error
+            raise BackendError(f'{self.info.model_id} on {self.info.device} at {width}x{height}: {error}') from error
         return OnnxFeatures(score[0, 0], np.ascontiguousarray(xy[0].transpose(1, 2, 0)), descriptors[0], width, height)
 
 
-def find_providers(options: OnnxOptions, available: Sequence[str]) -> list[Provider]:
+def find_providers(options: RuntimeOptions, available: Sequence[str]) -> list[Provider]:
     """
     The execution providers of a device, the one that shall run the network first.
 
@@ -178,7 +158,7 @@ def find_providers(options: OnnxOptions, available: Sequence[str]) -> list[Provi
     return [(names['tensorrt'], engine), *([cuda] if cuda[0] in available else []), _CPU]
 
 
-def open_session(path: Path, options: OnnxOptions) -> tuple[onnxruntime.InferenceSession, Provider]:
+def open_session(path: Path, options: RuntimeOptions) -> tuple[onnxruntime.InferenceSession, Provider]:
     """
     An ONNX file, ready to run, and what runs it; ``RUNTIME_ERRORS`` are what running it may raise.
 

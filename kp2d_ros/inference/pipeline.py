@@ -19,7 +19,7 @@ from kp2d_ros.core.errors import ConfigError
 from kp2d_ros.core.packages import install_command, missing_package
 from kp2d_ros.core.records import ImageArray, Keypoints
 from kp2d_ros.core.settings import build, load_yaml, merge, nest, parse_overrides, section
-from kp2d_ros.inference.backend import KeypointBackend, require_trained
+from kp2d_ros.inference.backend import KeypointBackend, RuntimeOptions, require_trained
 from kp2d_ros.inference.classical import ClassicalExtractor, OpenCvExtractor
 from kp2d_ros.inference.extractor import Extractor, ExtractorConfig, Kp2dExtractor, MatchJudge
 from kp2d_ros.inference.models import NETWORK, MethodKind, ModelChoice, resolve
@@ -138,22 +138,24 @@ def _network_extractor(choice: ModelChoice, config: ExtractorConfig) -> Extracto
 
 def _adapted_extractor(choice: ModelChoice, config: ExtractorConfig) -> Extractor:
     from kp2d_ros.inference.adapted_onnx import AdaptedModel
-    from kp2d_ros.inference.onnx_backend import OnnxOptions
 
-    return AdaptedModel(_file(choice), OnnxOptions(config.device, 'auto', config.threads), config.max_keypoints)
+    return AdaptedModel(_file(choice), RuntimeOptions(config.device, 'auto', config.threads), config.max_keypoints)
 
 
 def _torch_backend(choice: ModelChoice, config: ExtractorConfig) -> KeypointBackend:
-    from kp2d_ros.inference.torch_backend import TorchBackend, TorchOptions, open_checkpoint
+    from kp2d_ros.inference.torch_backend import TorchBackend, open_checkpoint
 
-    options = TorchOptions(config.device, config.precision, config.threads, config.compile)
-    return TorchBackend(open_checkpoint(choice), options)
+    return TorchBackend(open_checkpoint(choice), _runtime_options(config))
 
 
 def _onnx_backend(choice: ModelChoice, config: ExtractorConfig) -> KeypointBackend:
-    from kp2d_ros.inference.onnx_backend import OnnxBackend, OnnxOptions
+    from kp2d_ros.inference.onnx_backend import OnnxBackend
 
-    return OnnxBackend(_file(choice), OnnxOptions(config.device, config.precision, config.threads))
+    return OnnxBackend(_file(choice), _runtime_options(config))
+
+
+def _runtime_options(config: ExtractorConfig) -> RuntimeOptions:
+    return RuntimeOptions(config.device, config.precision, config.threads, config.compile)
 
 
 def _file(choice: ModelChoice) -> Path:

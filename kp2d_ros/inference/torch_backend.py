@@ -6,8 +6,6 @@ Networks on PyTorch: any device that it knows, in the number format that pays th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -15,7 +13,7 @@ from torch import Tensor
 from kp2d_ros.core.checks import check_shape
 from kp2d_ros.core.errors import BackendError, ConfigError
 from kp2d_ros.core.records import Float32Array, ImageArray
-from kp2d_ros.inference.backend import BackendInfo, check_network_image
+from kp2d_ros.inference.backend import BackendInfo, RuntimeOptions, check_network_image
 from kp2d_ros.inference.models import ModelChoice
 from kp2d_ros.networks.build import build_network, fold_batch_norms
 from kp2d_ros.networks.checkpoint import (
@@ -31,23 +29,6 @@ _SEED = 0
 _DTYPES = {'fp32': torch.float32, 'fp16': torch.float16, 'bf16': torch.bfloat16}
 
 
-@dataclass(frozen=True, slots=True)
-class TorchOptions:
-    """
-    Where and how a network runs.
-
-    ``device`` is ``auto`` (CUDA if it is there) or a device of torch; ``precision`` is ``auto`` (fp16 on CUDA, else
-    fp32, which half formats only slow down), ``fp32``, ``fp16`` or ``bf16``. ``threads`` is the number of CPU threads
-    of torch in the whole process; 0 leaves it. ``compiled`` lets torch.compile make code for each image size, in the
-    first call with that size.
-    """
-
-    device: str = 'auto'
-    precision: str = 'auto'
-    threads: int = 0
-    compiled: bool = False
-
-
 class TorchFeatures:
     """
     Scores and points of one image, and the map that descriptors are sampled from, still on the device.
@@ -57,22 +38,8 @@ class TorchFeatures:
         self._network = network
         self._features = features
         grid = _array(torch.cat([features.score, features.xy], dim=1)[0])  # one transfer
-        self._score: Float32Array = grid[0]
-        self._xy = np.ascontiguousarray(grid[1:].transpose(1, 2, 0))
-
-    @property
-    def score(self) -> Float32Array:
-        """
-        (Hc, Wc) scores in [0, 1].
-        """
-        return self._score
-
-    @property
-    def xy(self) -> Float32Array:
-        """
-        (Hc, Wc, 2) keypoint of each cell in pixels of the image.
-        """
-        return self._xy
+        self.score: Float32Array = grid[0]
+        self.xy = np.ascontiguousarray(grid[1:].transpose(1, 2, 0))
 
     def describe(self, xy: Float32Array) -> Float32Array:
         """
@@ -91,11 +58,14 @@ class TorchBackend:
     """
     A network on PyTorch, its batch norms folded.
 
+    Precision ``auto`` is fp16 on CUDA, else fp32, which half formats only slow down. ``threads`` are those of torch in
+    the whole process. ``compiled`` lets torch.compile make code for each image size, in the first call with that size.
+
     :raises BackendError: if the device is not there or torch does not know it.
     """
 
-    def __init__(self, checkpoint: Checkpoint, options: TorchOptions | None = None) -> None:
-        options = options or TorchOptions()
+    def __init__(self, checkpoint: Checkpoint, options: RuntimeOptions | None = None) -> None:
+        options = options or RuntimeOptions()
         self._device = find_device(options.device)
         precision = options.precision
         if precision == 'auto':
@@ -106,7 +76,7 @@ class TorchBackend:
         self._network = network
         self._run = torch.compile(network.forward_features) if options.compiled else network.forward_features
         info = checkpoint.info
-        self._info = BackendInfo(
+        self.info = BackendInfo(
             model_id=info.model_id,
             backend='torch',
             device=str(self._device),
@@ -117,13 +87,6 @@ class TorchBackend:
             is_trained=info.is_trained,
         )
 
-    @property
-    def info(self) -> BackendInfo:
-        """
-        What runs, and where.
-        """
-        return self._info
-
     def infer(self, image: ImageArray) -> TorchFeatures:
         """
         Run the network on a uint8 image, (H, W) gray or (H, W, 3) RGB, both sides multiples of ``size_multiple``.
@@ -131,13 +94,13 @@ class TorchBackend:
         :raises ShapeError: if the image is not such an image.
         :raises BackendError: if the device fails, for instance for want of memory.
         """
-        check_network_image(image, self._info.size_multiple)
+        check_network_image(image, self.info.size_multiple)
         try:
             with torch.inference_mode():
                 return TorchFeatures(self._network, self._run(self._batch(image)))
         except RuntimeError as error:
             height, width = image.shape[:2]
-            raise BackendError(f'{self._info.model_id} on {self._device} at {width}x{height}: {error}') from error
+            raise BackendError(f'{self.info.model_id} on {self._device} at {width}x{height}: {error}') from error
 
     def _batch(self, image: ImageArray) -> Tensor:
         """

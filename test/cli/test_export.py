@@ -12,13 +12,16 @@ from kp2d_ros.core.errors import BackendError
 pytest.importorskip('onnxscript')
 
 from kp2d_ros.inference import export
+from kp2d_ros.inference.onnx_file import OnnxMetadata
 
 
 def fake_export(calls):
     def export_onnx(checkpoint, path, height, width):
         calls.append((checkpoint.info.name, path.name, height, width))
+        info = checkpoint.info
+        metadata = OnnxMetadata(info.model_id, info.is_trained, info.config, 8, height, width)
         differences = export.Differences(1.25e-7, 3.5e-5, 5e-8)
-        return export.ExportReport(path, checkpoint.info.model_id, 2_750_000, 8, height, width, 64, differences)
+        return export.ExportReport(path, 2_750_000, metadata, differences)
 
     return export_onnx
 

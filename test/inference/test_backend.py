@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from kp2d_ros.core.errors import BackendError, ShapeError
-from kp2d_ros.inference.backend import require_trained
+from kp2d_ros.inference.backend import RuntimeOptions, require_trained
 
 torch = pytest.importorskip('torch')
 
-from kp2d_ros.inference.torch_backend import TorchBackend, TorchOptions  # noqa: E402
+from kp2d_ros.inference.torch_backend import TorchBackend  # noqa: E402
 from kp2d_ros.networks.cells import sample_descriptors  # noqa: E402
 from kp2d_ros.networks.checkpoint import network_from_checkpoint  # noqa: E402
 
@@ -23,11 +23,11 @@ def backend(request):
     The tiny colour network on each runtime, on the CPU in float32.
     """
     if request.param == 'torch':
-        return TorchBackend(request.getfixturevalue('checkpoint'), TorchOptions(device='cpu'))
+        return TorchBackend(request.getfixturevalue('checkpoint'), RuntimeOptions(device='cpu'))
     report = request.getfixturevalue('exported')
-    from kp2d_ros.inference.onnx_backend import OnnxBackend, OnnxOptions
+    from kp2d_ros.inference.onnx_backend import OnnxBackend
 
-    return OnnxBackend(report.path, OnnxOptions(device='cpu'))
+    return OnnxBackend(report.path, RuntimeOptions(device='cpu'))
 
 
 def test_contract_equals_the_network_itself(backend, checkpoint, texture):

@@ -28,9 +28,14 @@ def test_the_exported_network_gives_the_same_keypoints(exported):
 
 
 def test_reports_what_was_written(exported, checkpoint):
-    assert exported.model_id == checkpoint.info.model_id
+    assert exported.metadata.model_id == checkpoint.info.model_id
     assert exported.byte_count == exported.path.stat().st_size > 1000
-    assert (exported.height, exported.width, exported.size_multiple, exported.descriptor_dim) == (0, 0, 8, 16)
+    assert (
+        exported.metadata.height,
+        exported.metadata.width,
+        exported.metadata.size_multiple,
+        exported.metadata.config.descriptor_dim,
+    ) == (0, 0, 8, 16)
 
 
 def test_the_file_stands_alone(exported):

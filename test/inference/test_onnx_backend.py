@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from kp2d_ros.core.errors import BackendError, DataError, ShapeError
+from kp2d_ros.inference.backend import RuntimeOptions
 from kp2d_ros.networks.config import NetworkConfig
 
 onnx = pytest.importorskip('onnx')
@@ -20,10 +21,10 @@ pytest.importorskip('onnxruntime')
 
 from onnx import TensorProto, helper  # noqa: E402
 
-from kp2d_ros.inference.onnx_backend import OnnxBackend, OnnxOptions, find_providers  # noqa: E402
-from kp2d_ros.inference.onnx_metadata import METADATA_KEY, OnnxMetadata, format_metadata  # noqa: E402
+from kp2d_ros.inference.onnx_backend import OnnxBackend, find_providers  # noqa: E402
+from kp2d_ros.inference.onnx_file import METADATA_KEY, OnnxMetadata, format_metadata  # noqa: E402
 
-CPU = OnnxOptions(device='cpu')
+CPU = RuntimeOptions(device='cpu')
 METADATA = OnnxMetadata('small:1', True, NetworkConfig(descriptor_dim=3, use_color=False), 8)
 
 
@@ -115,16 +116,16 @@ ALL = ['TensorrtExecutionProvider', 'CUDAExecutionProvider', 'CPUExecutionProvid
     ],
 )
 def test_chooses_the_providers_of_a_device(device, available, names):
-    assert [name for name, _ in find_providers(OnnxOptions(device), available)] == names
+    assert [name for name, _ in find_providers(RuntimeOptions(device), available)] == names
 
 
 def test_hands_over_the_number_of_the_device():
-    assert find_providers(OnnxOptions('cuda:1'), ALL)[0][1] == {'device_id': 1}
+    assert find_providers(RuntimeOptions('cuda:1'), ALL)[0][1] == {'device_id': 1}
 
 
 def test_tensorrt_keeps_its_engines_and_may_use_half_precision(monkeypatch):
     monkeypatch.setenv('XDG_CACHE_HOME', '/cache')
-    settings = find_providers(OnnxOptions('tensorrt', 'fp16'), ALL)[0][1]
+    settings = find_providers(RuntimeOptions('tensorrt', 'fp16'), ALL)[0][1]
     assert settings['trt_fp16_enable'] is True
     assert settings['trt_engine_cache_path'] == '/cache/kp2d_ros/tensorrt'
 
@@ -132,11 +133,11 @@ def test_tensorrt_keeps_its_engines_and_may_use_half_precision(monkeypatch):
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (OnnxOptions('cuda'), "device: found 'cuda', expected one that ONNX Runtime .* has: CPUExecutionProvider"),
-        (OnnxOptions('gpu'), "device: found 'gpu', expected auto, cpu"),
-        (OnnxOptions('cpu:1'), "device: found 'cpu:1'"),
-        (OnnxOptions('cuda:-1'), "device: found 'cuda:-1'"),
-        (OnnxOptions('cpu', 'fp16'), "precision: found 'fp16' for ONNX Runtime on cpu"),
+        (RuntimeOptions('cuda'), "device: found 'cuda', expected one that ONNX Runtime .* has: CPUExecutionProvider"),
+        (RuntimeOptions('gpu'), "device: found 'gpu', expected auto, cpu"),
+        (RuntimeOptions('cpu:1'), "device: found 'cpu:1'"),
+        (RuntimeOptions('cuda:-1'), "device: found 'cuda:-1'"),
+        (RuntimeOptions('cpu', 'fp16'), "precision: found 'fp16' for ONNX Runtime on cpu"),
     ],
 )
 def test_refuses_devices_and_formats_that_are_not_there(options, message):

@@ -9,7 +9,7 @@ import json
 import pytest
 
 from kp2d_ros.core.errors import DataError
-from kp2d_ros.inference.onnx_metadata import OnnxMetadata, format_metadata, parse_metadata
+from kp2d_ros.inference.onnx_file import OnnxMetadata, format_metadata, parse_metadata
 from kp2d_ros.networks.config import PRESETS, NetworkConfig
 
 METADATA = OnnxMetadata('v4:0f3a91c2', True, NetworkConfig(), 8, 240, 320)

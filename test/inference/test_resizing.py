@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from kp2d_ros.inference.resizing import resize_image
+from kp2d_ros.inference.extractor import resize_image
 
 
 def test_an_image_that_fits_is_not_touched(texture):

@@ -7,7 +7,7 @@ The map of scores at the size of the image.
 import numpy as np
 import pytest
 
-from kp2d_ros.inference.score_map import score_map
+from kp2d_ros.inference.extractor import score_map
 
 torch_backend = pytest.importorskip('kp2d_ros.inference.torch_backend', exc_type=ImportError)
 

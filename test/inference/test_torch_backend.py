@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 
 from kp2d_ros.core.errors import BackendError, ConfigError, DataError
+from kp2d_ros.inference.backend import RuntimeOptions
 from kp2d_ros.inference.models import resolve
 
 torch = pytest.importorskip('torch')
 
-from kp2d_ros.inference.torch_backend import TorchBackend, TorchOptions, find_device, open_checkpoint  # noqa: E402
+from kp2d_ros.inference.torch_backend import TorchBackend, find_device, open_checkpoint  # noqa: E402
 
 
 def test_a_gray_network_takes_the_mean_of_the_channels(gray_checkpoint):
-    backend = TorchBackend(gray_checkpoint, TorchOptions(device='cpu'))
+    backend = TorchBackend(gray_checkpoint, RuntimeOptions(device='cpu'))
     rng = np.random.default_rng(0)
     gray = rng.integers(10, 240, (48, 64), dtype=np.uint8)
     coloured = np.stack([gray - 9, gray + 12, gray - 3], axis=2)
@@ -25,8 +26,8 @@ def test_a_gray_network_takes_the_mean_of_the_channels(gray_checkpoint):
 
 @pytest.mark.parametrize(('precision', 'tolerance'), [('bf16', 0.05), ('fp16', 0.01)])
 def test_half_formats_stay_close_and_keep_pixels_exact(checkpoint, texture, precision, tolerance):
-    exact = TorchBackend(checkpoint, TorchOptions(device='cpu', precision='fp32'))
-    half = TorchBackend(checkpoint, TorchOptions(device='cpu', precision=precision))
+    exact = TorchBackend(checkpoint, RuntimeOptions(device='cpu', precision='fp32'))
+    half = TorchBackend(checkpoint, RuntimeOptions(device='cpu', precision=precision))
     image = texture(1024, 8 * 3)
     first, second = exact.infer(image), half.infer(image)
     points = first.xy[1:-1, 1:-1].reshape(-1, 2)
@@ -37,20 +38,20 @@ def test_half_formats_stay_close_and_keep_pixels_exact(checkpoint, texture, prec
 
 
 def test_fp32_is_what_auto_means_on_a_cpu(checkpoint):
-    assert TorchBackend(checkpoint, TorchOptions(device='cpu')).info.precision == 'fp32'
+    assert TorchBackend(checkpoint, RuntimeOptions(device='cpu')).info.precision == 'fp32'
 
 
 def test_sets_the_number_of_threads(checkpoint):
     before = torch.get_num_threads()
     try:
-        TorchBackend(checkpoint, TorchOptions(device='cpu', threads=1))
+        TorchBackend(checkpoint, RuntimeOptions(device='cpu', threads=1))
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
 
 
 def test_the_map_is_kept_for_as_long_as_the_features(checkpoint, texture):
-    features = TorchBackend(checkpoint, TorchOptions(device='cpu')).infer(texture(64, 48))
+    features = TorchBackend(checkpoint, RuntimeOptions(device='cpu')).infer(texture(64, 48))
     few, many = np.float32([[10, 12.5]]), np.tile(np.float32([[10, 12.5]]), (500, 1))
     assert np.allclose(features.describe(many), features.describe(few), atol=1e-5)
 
@@ -71,7 +72,7 @@ def test_auto_is_a_device_that_is_there():
 
 
 def test_a_failing_device_is_a_backend_error(checkpoint, texture, monkeypatch):
-    backend = TorchBackend(checkpoint, TorchOptions(device='cpu'))
+    backend = TorchBackend(checkpoint, RuntimeOptions(device='cpu'))
 
     def fail(image):
         raise torch.OutOfMemoryError('out of memory')
