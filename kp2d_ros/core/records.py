@@ -178,7 +178,7 @@ class Matches(Rows):
         return cls(index, index, np.empty(0, np.float32))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RelativePose:
     """
     The motion between the reference and the current frame, and what it is worth.
@@ -217,7 +217,7 @@ class RelativePose:
         return self.state in (TrackingState.OK, TrackingState.DEGRADED, TrackingState.STATIONARY)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FrontendResult:
     """
     Everything that one frame gave.

@@ -328,19 +328,19 @@ def relative_pose_from_message(message: RelativePoseMessage) -> RelativePose:
     except ValueError as error:
         raise DataError(f'relative pose: {error}, expected a constant of RelativePose.msg') from error
     return RelativePose(
-        message.reference_seq,
-        ns_from_time(message.reference_stamp),
-        state,
-        transform_from_pose(message.reference_from_current.pose),
-        np.asarray(message.reference_from_current.covariance, np.float64).reshape(6, 6),
-        scale,
-        message.scale_segment,
-        model,
-        message.match_count,
-        message.inlier_count,
-        message.parallax_deg,
-        message.rms_px,
-        message.reason,
+        reference_seq=message.reference_seq,
+        reference_stamp_ns=ns_from_time(message.reference_stamp),
+        state=state,
+        reference_from_current=transform_from_pose(message.reference_from_current.pose),
+        covariance=np.asarray(message.reference_from_current.covariance, np.float64).reshape(6, 6),
+        scale=scale,
+        scale_segment=message.scale_segment,
+        model=model,
+        match_count=message.match_count,
+        inlier_count=message.inlier_count,
+        parallax_deg=message.parallax_deg,
+        rms_px=message.rms_px,
+        reason=message.reason,
     )
 
 

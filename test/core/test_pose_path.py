@@ -9,11 +9,23 @@ from kp2d_ros.core.records import UNKNOWN_VARIANCE, Float64Array, RelativePose, 
 from kp2d_ros.core.se3 import rotation_from_vector, transform_from, vector_from_rotation
 
 SMALL = 1e-4 * np.eye(6)
-LOST = RelativePose(0, 0, TrackingState.LOST, np.eye(4), UNKNOWN_VARIANCE * np.eye(6))
+LOST = RelativePose(
+    reference_seq=0,
+    reference_stamp_ns=0,
+    state=TrackingState.LOST,
+    reference_from_current=np.eye(4),
+    covariance=UNKNOWN_VARIANCE * np.eye(6),
+)
 
 
 def step_from(reference_seq: int, step: Float64Array, state: TrackingState = TrackingState.OK) -> RelativePose:
-    return RelativePose(reference_seq, reference_seq * 10, state, step, SMALL)
+    return RelativePose(
+        reference_seq=reference_seq,
+        reference_stamp_ns=reference_seq * 10,
+        state=state,
+        reference_from_current=step,
+        covariance=SMALL,
+    )
 
 
 def random_steps(rng: np.random.Generator, count: int) -> list[Float64Array]:

@@ -85,9 +85,21 @@ def test_matches_can_be_empty_and_refuse_lengths_that_do_not_agree():
 
 def test_a_relative_pose_refuses_matrices_of_another_shape():
     with pytest.raises(ShapeError, match='reference_from_current'):
-        RelativePose(0, 0, TrackingState.OK, np.eye(3), np.eye(6))
+        RelativePose(
+            reference_seq=0,
+            reference_stamp_ns=0,
+            state=TrackingState.OK,
+            reference_from_current=np.eye(3),
+            covariance=np.eye(6),
+        )
     with pytest.raises(ShapeError, match='covariance'):
-        RelativePose(0, 0, TrackingState.OK, np.eye(4), np.eye(3))
+        RelativePose(
+            reference_seq=0,
+            reference_stamp_ns=0,
+            state=TrackingState.OK,
+            reference_from_current=np.eye(4),
+            covariance=np.eye(3),
+        )
 
 
 @pytest.mark.parametrize(

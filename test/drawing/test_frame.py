@@ -10,23 +10,31 @@ from kp2d_ros.drawing.frame import DrawingConfig, draw_result
 
 def make_result(xy, matched=0, inliers=0, state=TrackingState.OK):
     count, index = len(xy), np.arange(matched)
-    pose = RelativePose(0, 0, state, np.eye(4), np.eye(6), match_count=matched, inlier_count=inliers)
+    pose = RelativePose(
+        reference_seq=0,
+        reference_stamp_ns=0,
+        state=state,
+        reference_from_current=np.eye(4),
+        covariance=np.eye(6),
+        match_count=matched,
+        inlier_count=inliers,
+    )
     return FrontendResult(
-        1,
-        1,
-        Keypoints(xy, np.ones(count, np.float32), np.zeros((count, 8), np.float32)),
-        None,
-        np.arange(count, dtype=np.uint32),
-        np.zeros(count, np.uint16),
-        Matches(index, index, np.ones(matched, np.float32)),
-        xy[:matched] + np.float32(20),
-        xy[:matched],
-        index < inliers,
-        None,
-        pose,
-        state,
-        np.eye(4),
-        0,
+        seq=1,
+        stamp_ns=1,
+        keypoints=Keypoints(xy, np.ones(count, np.float32), np.zeros((count, 8), np.float32)),
+        bearing_xy=None,
+        track_ids=np.arange(count, dtype=np.uint32),
+        track_ages=np.zeros(count, np.uint16),
+        matches=Matches(index, index, np.ones(matched, np.float32)),
+        reference_xy=xy[:matched] + np.float32(20),
+        current_xy=xy[:matched],
+        inlier=index < inliers,
+        inlier_probability=None,
+        pose=pose,
+        state=state,
+        world_from_camera=np.eye(4),
+        scale_segment=0,
     )
 
 

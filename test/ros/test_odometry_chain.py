@@ -22,27 +22,34 @@ UNKNOWN = UNKNOWN_VARIANCE * np.eye(6)
 
 def result(seq, pose):
     return FrontendResult(
-        seq,
-        seq * STEP_NS,
-        NOTHING,
-        None,
-        np.empty(0, np.uint32),
-        np.empty(0, np.uint16),
-        Matches.empty(),
-        EMPTY,
-        EMPTY,
-        np.empty(0, bool),
-        None,
-        pose,
-        TrackingState.INITIALISING if pose is None else pose.state,
-        np.eye(4),
-        0 if pose is None else pose.scale_segment,
+        seq=seq,
+        stamp_ns=seq * STEP_NS,
+        keypoints=NOTHING,
+        bearing_xy=None,
+        track_ids=np.empty(0, np.uint32),
+        track_ages=np.empty(0, np.uint16),
+        matches=Matches.empty(),
+        reference_xy=EMPTY,
+        current_xy=EMPTY,
+        inlier=np.empty(0, bool),
+        inlier_probability=None,
+        pose=pose,
+        state=TrackingState.INITIALISING if pose is None else pose.state,
+        world_from_camera=np.eye(4),
+        scale_segment=0 if pose is None else pose.scale_segment,
     )
 
 
 def motion(reference_seq, step, state=TrackingState.OK, scale=ScaleKind.CHAINED, covariance=None):
     covariance = 1e-4 * np.eye(6) if covariance is None else covariance
-    return RelativePose(reference_seq, reference_seq * STEP_NS, state, step, covariance, scale)
+    return RelativePose(
+        reference_seq=reference_seq,
+        reference_stamp_ns=reference_seq * STEP_NS,
+        state=state,
+        reference_from_current=step,
+        covariance=covariance,
+        scale=scale,
+    )
 
 
 def random_steps(rng, count):

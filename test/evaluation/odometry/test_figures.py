@@ -46,12 +46,12 @@ def follow(truth: Trajectory, error: np.ndarray, scale: float = 1.0) -> list[Fra
             motion = invert_transform(truth.world_from_camera[row - 1]) @ pose
             motion[:3, 3] *= scale
             relative = RelativePose(
-                row - 1,
-                (row - 1) * STEP_NS,
-                TrackingState.OK,
-                motion @ error,
-                np.eye(6),
-                ScaleKind.CHAINED,
+                reference_seq=row - 1,
+                reference_stamp_ns=(row - 1) * STEP_NS,
+                state=TrackingState.OK,
+                reference_from_current=motion @ error,
+                covariance=np.eye(6),
+                scale=ScaleKind.CHAINED,
                 model=PoseModel.ESSENTIAL,
                 match_count=100,
                 inlier_count=80,
