@@ -105,13 +105,16 @@ def _add_headline(page: Page, results: Results, summary: Summary) -> None:
     fields = {}
     for choices in _HEADLINES:
         name = next((name for name in choices if summary.common[name]), None)
-        if name is not None:
-            side = 'more is better' if FIGURES[name].better is Better.HIGH else 'less is better'
-            fields[f'{FIGURES[name].header}\n{side}'] = {
-                method: _bar([summary.by_sequence[sequence][method][name].mean for sequence in summary.common[name]])
-                for method in results.methods
-                if summary.mean[method][name] is not None
-            }
+        if name is None:
+            continue
+        side = 'more is better' if FIGURES[name].better is Better.HIGH else 'less is better'
+        bars = {
+            method: _bar([summary.by_sequence[sequence][method][name].mean for sequence in summary.common[name]])
+            for method in results.methods
+            if summary.mean[method][name] is not None
+        }
+        if any(bar.value > 0 for bar in bars.values()):  # that nobody was ever lost is said in words
+            fields[f'{FIGURES[name].header}\n{side}'] = bars
     images = sum(len(results.of(subject.name)[0].score.frames) for subject in results.subjects)
     several = len(results.subjects) > 1
     page.figure(
