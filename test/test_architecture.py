@@ -219,7 +219,13 @@ def test_every_file_says_its_licence() -> None:
     named += [*(ROOT / 'docs').glob('*.md'), *(ROOT / 'requirements').iterdir(), *(ROOT / 'examples').glob('*.py')]
     python = sources('kp2d_ros', 'test', 'tools', 'launch', 'benchmarks', 'examples')
     wrong = []
-    for path in [*python, *(ROOT / 'msg').iterdir(), *(ROOT / 'config').rglob('*.yaml'), *named]:
+    for path in [
+        *python,
+        *(ROOT / 'msg').iterdir(),
+        *(ROOT / 'config').rglob('*.yaml'),
+        *PACKAGE.rglob('*.jinja'),
+        *named,
+    ]:
         start = path.read_text(encoding='utf-8')[:300]
         if 'SPDX-FileCopyrightText: ' not in start or 'SPDX-License-Identifier: Apache-2.0' not in start:
             wrong.append(str(path))

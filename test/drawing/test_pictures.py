@@ -16,7 +16,7 @@ from kp2d_ros.core.errors import ConfigError, DataError
 from kp2d_ros.core.records import Keypoints, Matches
 from kp2d_ros.drawing.caption import LegendEntry, add_caption
 from kp2d_ros.drawing.files import open_sink, write_picture
-from kp2d_ros.drawing.keypoints import draw_keypoints, draw_scores, score_colors, score_legend
+from kp2d_ros.drawing.keypoints import draw_keypoints, draw_pair, draw_scores, score_colors, score_legend
 from kp2d_ros.drawing.matches import INLIER, OUTLIER, MatchedPair, agreeing_matches, draw_matches, match_legend
 
 
@@ -180,3 +180,30 @@ def test_images_of_one_pixel_can_be_drawn() -> None:
         assert draw_keypoints(image, found, factor=factor).size
         assert draw_matches(MatchedPair((image, image), (found, found), all_matched(1)), factor).size
     assert draw_scores(np.zeros((1, 1), np.float32), (1, 1)).shape == (1, 1, 3)
+
+
+def test_keypoints_are_drawn_where_they_are_and_the_best_are_green():
+    image = np.zeros((40, 60, 3), np.uint8)
+    keypoints = Keypoints(np.float32([[10, 20], [45, 8]]), np.float32([0.9, 0.1]), np.zeros((2, 4), np.float32))
+    drawn = draw_keypoints(image, keypoints)
+    assert not image.any()
+    rows, columns = np.nonzero(drawn.any(axis=2))
+    assert set(zip(rows, columns, strict=True)) and all(
+        min(np.hypot(x - 10, y - 20), np.hypot(x - 45, y - 8)) < 4 for y, x in zip(rows, columns, strict=True)
+    )
+    best, worst = drawn[16:25, 6:15].reshape(-1, 3).sum(axis=0), drawn[4:13, 41:50].reshape(-1, 3).sum(axis=0)
+    assert best[1] > best[0] and worst[0] > worst[1]
+    assert np.array_equal(draw_keypoints(image, keypoints, count=0), image)
+
+
+def test_scores_are_drawn_cell_by_cell():
+    picture = draw_scores(np.float32([[0.0, 1.0], [0.5, 2.0]]), (16, 8))
+    assert picture.shape == (8, 16, 3)
+    light = picture.astype(int).sum(axis=2)
+    assert light[0, 0] < light[4, 0] < light[0, 8] == light[4, 8]
+
+
+def test_a_pair_is_drawn_side_by_side():
+    image, keypoints = np.zeros((16, 24, 3), np.uint8), keypoints_at([])
+    picture = draw_pair((image, image), (keypoints, keypoints), (np.zeros((2, 3), np.float32),) * 2)
+    assert picture.shape == (16, 4 * 24, 3) and picture.dtype == np.uint8
