@@ -82,6 +82,13 @@ def run(args: argparse.Namespace) -> int:
 
     :raises Kp2dError: if a process fails or takes too long, or a file cannot be written.
     """
+    from kp2d_ros.core.files import claim_folder
+
+    with claim_folder(args.out):
+        return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
     from kp2d_ros.core.files import write_json
     from kp2d_ros.core.settings import build, merge, parse_overrides
     from kp2d_ros.drawing.run_plots import draw_run

@@ -13,6 +13,7 @@ from kp2d_ros.cli.demo import main
 from kp2d_ros.cli.replay import main as replay
 from kp2d_ros.cli.ros_processes import find_executable, isolated_environment
 from kp2d_ros.core.errors import BackendError
+from kp2d_ros.core.files import claim_folder
 from kp2d_ros.core.resources import find_shipped_file
 from kp2d_ros.core.trajectories import read_tum
 from kp2d_ros.evaluation.odometry.run_file import read_recording
@@ -45,6 +46,16 @@ def test_without_a_sourced_workspace_the_demo_says_what_to_do(
     assert main(['frames=2', 'width=64', 'height=48', 'samples=1', '--out', str(tmp_path)]) == 1
     error = capsys.readouterr().err
     assert 'make build' in error and error.count('\n') == 1
+
+
+def test_a_second_demo_does_not_clear_the_folder_of_the_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / 'recording.json').touch()
+    with claim_folder(tmp_path):
+        assert main([*SMALL, '--out', str(tmp_path)]) == 1
+    assert 'another run is writing' in capsys.readouterr().err
+    assert (tmp_path / 'recording.json').exists()
 
 
 @pytest.mark.ros
