@@ -22,15 +22,12 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from kp2d_ros.core.cameras import CameraModel
-from kp2d_ros.core.checks import check_shape
 from kp2d_ros.core.errors import DataError
 from kp2d_ros.core.records import (
-    Float32Array,
     Float64Array,
     FrontendResult,
     ImageArray,
     Keypoints,
-    Matches,
     PoseModel,
     RelativePose,
     ScaleKind,
@@ -255,41 +252,6 @@ def matches_message(result: FrontendResult, header: Header) -> MatchArray:
         scores=_flat('f', matches.scores),
         inlier_probability=_flat('f', probability),
         inlier=_flat('B', result.inlier),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class MatchedPairs:
-    """
-    What a match message holds: the pairs, their pixels (M, 2) in both images, and which agree with the pose (M,).
-    """
-
-    matches: Matches
-    reference_xy: Float32Array
-    current_xy: Float32Array
-    inlier: npt.NDArray[np.bool_]
-    inlier_probability: Float32Array | None
-
-    def __post_init__(self) -> None:
-        for name in ('reference_xy', 'current_xy'):
-            check_shape(name, getattr(self, name), (len(self.matches), 2))
-        check_shape('inlier', self.inlier, (len(self.matches),))
-
-
-def pairs_from_message(message: MatchArray) -> MatchedPairs:
-    """
-    The pairs of a match message.
-
-    :raises ShapeError: if the lengths of the arrays do not agree.
-    """
-    indices = [np.frombuffer(i, np.uint32).astype(np.int64) for i in (message.reference_index, message.current_index)]
-    probability = np.frombuffer(message.inlier_probability, np.float32)
-    return MatchedPairs(
-        Matches(indices[0], indices[1], np.frombuffer(message.scores, np.float32)),
-        _rows(message.reference_xy, np.float32, 2, 'reference_xy'),
-        _rows(message.current_xy, np.float32, 2, 'current_xy'),
-        np.frombuffer(message.inlier, np.uint8).astype(bool),
-        probability if len(probability) else None,
     )
 
 

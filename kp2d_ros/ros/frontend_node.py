@@ -142,7 +142,10 @@ class FrontendNode(LifecycleNode):
         """
         Receive nothing more; a worker that is stuck cannot be used again, so the node is unconfigured then.
         """
-        return super().on_deactivate(state) if self._stop_working() else TransitionCallbackReturn.ERROR
+        if self._stop_working():
+            return super().on_deactivate(state)
+        self.get_logger().error('the worker is stuck on an image and is left behind')
+        return TransitionCallbackReturn.ERROR
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """
@@ -193,10 +196,7 @@ class FrontendNode(LifecycleNode):
         inputs, worker, self.inputs, self.worker = self.inputs, self.worker, None, None
         if inputs is not None:
             inputs.close()
-        if worker is None or worker.stop(_STOP_SECONDS):
-            return True
-        self.get_logger().warning('the worker is stuck on an image and was left behind')
-        return False
+        return worker is None or worker.stop(_STOP_SECONDS)
 
     def _on_image(self, message: Any) -> None:
         if self.worker is not None and self.inputs is not None:
@@ -237,6 +237,8 @@ class FrontendNode(LifecycleNode):
 
     def _use_parameters(self, parameters: list[Parameter[Any]]) -> None:
         change = self._change(parameters)
+        if change.config == self.config:  # parameters of ROS itself are set as well
+            return
         self.config = change.config
         if self.engine is None or self.outputs is None:
             return

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kp2d_ros.core.cameras import CameraModel, LensModel
-from kp2d_ros.core.errors import DataError, ShapeError
+from kp2d_ros.core.errors import DataError
 from kp2d_ros.core.records import (
     FrontendResult,
     Keypoints,
@@ -134,23 +134,22 @@ def test_an_image_without_keypoints_gives_empty_arrays(rng, kind):
     result = make_result(rng, count=0, matched=0)
     back = convert.keypoints_from_message(over_the_wire(convert.keypoints_message(result, context(kind))))
     assert back.xy.shape == (0, 2)
-    assert len(convert.pairs_from_message(convert.matches_message(result, HEADER)).matches) == 0
+    assert len(convert.matches_message(result, HEADER).reference_index) == 0
 
 
 @pytest.mark.parametrize('probability', [False, True])
-def test_matches_survive_the_round_trip(rng, probability):
+def test_matches_travel_as_flat_arrays(rng, probability):
     result = make_result(rng, probability=probability)
     message = over_the_wire(convert.matches_message(result, HEADER))
-    pairs = convert.pairs_from_message(message)
     assert (message.current_seq, message.reference_seq) == (9, 4)
     assert convert.ns_from_time(message.reference_stamp) == 1_000_000_001
-    np.testing.assert_array_equal(pairs.matches.reference_index, result.matches.reference_index)
-    np.testing.assert_array_equal(pairs.matches.current_index, result.matches.current_index)
-    np.testing.assert_array_equal(pairs.matches.scores, result.matches.scores)
-    np.testing.assert_array_equal(pairs.reference_xy, result.reference_xy)
-    np.testing.assert_array_equal(pairs.current_xy, result.current_xy)
-    np.testing.assert_array_equal(pairs.inlier, result.inlier)
-    assert (pairs.inlier_probability is not None) == probability
+    np.testing.assert_array_equal(message.reference_index, result.matches.reference_index)
+    np.testing.assert_array_equal(message.current_index, result.matches.current_index)
+    np.testing.assert_array_equal(message.scores, result.matches.scores)
+    np.testing.assert_array_equal(np.reshape(message.reference_xy, (-1, 2)), result.reference_xy)
+    np.testing.assert_array_equal(np.reshape(message.current_xy, (-1, 2)), result.current_xy)
+    np.testing.assert_array_equal(message.inlier, result.inlier)
+    np.testing.assert_array_equal(message.inlier_probability, result.inlier_probability if probability else [])
 
 
 def test_first_image_is_its_own_reference(rng):
@@ -185,10 +184,6 @@ def test_refuses_arrays_that_do_not_fit_each_other(rng):
     message.xy = message.xy[:-1]
     with pytest.raises(DataError, match='xy: found 13 numbers'):
         convert.keypoints_from_message(message)
-    pairs = convert.matches_message(make_result(rng), HEADER)
-    pairs.inlier = pairs.inlier[:-1]
-    with pytest.raises(ShapeError, match='inlier'):
-        convert.pairs_from_message(pairs)
 
 
 CAMERAS = [
