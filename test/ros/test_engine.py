@@ -72,9 +72,9 @@ def test_settings_that_change_the_descriptors_begin_new_tracks(frame):
     sift = PipelineConfig(extractor=ExtractorConfig(name='sift', max_keypoints=200))
 
     class Renamed(ClassicalExtractor):
-        @property
-        def info(self):
-            return replace(super().info, model_id=f'sift-{self._config.border_px:g}')
+        def __init__(self, config):
+            super().__init__(config)
+            self.info = replace(self.info, model_id=f'sift-{config.border_px:g}')
 
         def reconfigured(self, config):
             return Renamed(config)
