@@ -17,7 +17,7 @@ def play(scene, views, settings, judge=None):
     The result of the last of some keypoint sets.
     """
     upcoming = list(views)
-    frontend = Frontend(lambda image: upcoming.pop(0), build(FrontendConfig, settings), judge)
+    frontend = Frontend(lambda image: upcoming.pop(0), build(FrontendConfig, {'min_texture': 0, **settings}), judge)
     size = (scene.camera.height, scene.camera.width)
     return [frontend.process(Frame(i, i * 10**8, np.zeros(size, np.uint8), scene.camera)) for i in range(len(views))][
         -1
