@@ -16,8 +16,9 @@ help:  ## List the targets
 demo: build  ## Simulated drive through the frontend over DDS: demo_output/
 	$(ROS_ENV) --isolated kp2d demo --out demo_output
 
+# PYTEST_OPTIONS=--cov measures the coverage as well, as .ci/run does.
 test: develop build lint  ## Everything: linters, unit tests, tests over DDS
-	$(ROS_ENV) --isolated python -m pytest
+	$(ROS_ENV) --isolated python -m pytest $(PYTEST_OPTIONS)
 
 test-unit: develop  ## The tests that need no ROS
 	.venv/bin/python -m pytest -m 'not ros'
