@@ -4,6 +4,8 @@
 Tests of what every command does around its own work.
 """
 
+from __future__ import annotations
+
 import argparse
 from collections.abc import Callable
 
@@ -25,17 +27,17 @@ def interrupt(args: argparse.Namespace) -> int:
     raise KeyboardInterrupt
 
 
-def test_gives_the_status_of_the_run():
+def test_gives_the_status_of_the_run() -> None:
     assert run_command('kp2d x', 'Count.', add_count, lambda args: args.count, ['3']) == 3
 
 
-def test_an_error_becomes_one_line_and_status_one(capsys):
+def test_an_error_becomes_one_line_and_status_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command('kp2d x', 'Count.', add_count, refuse, ['3']) == 1
     out, err = capsys.readouterr()
     assert (out, err) == ('', 'error: count: found 3, expected a smaller one\n')
 
 
-def test_an_interrupt_is_one_word_and_has_the_status_of_the_shell(capsys):
+def test_an_interrupt_is_one_word_and_has_the_status_of_the_shell(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command('kp2d x', 'Count.', add_count, interrupt, ['3']) == INTERRUPTED
     assert capsys.readouterr().err == 'interrupted\n'
 
@@ -55,7 +57,7 @@ def test_numbers_that_must_be_above_zero_are_refused_by_the_parser(
     assert 'argument --count: ' in capsys.readouterr().err
 
 
-def test_unparsable_arguments_end_with_the_status_of_argparse(capsys):
+def test_unparsable_arguments_end_with_the_status_of_argparse(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         run_command('kp2d x', 'Count.', add_count, refuse, ['many'])
     assert ended.value.code == 2

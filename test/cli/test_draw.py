@@ -4,15 +4,21 @@
 ``kp2d draw`` from images to pictures.
 """
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from kp2d_ros.cli.draw import main
 
 
 @pytest.fixture
-def images(tmp_path):
+def images(tmp_path: Path) -> Path:
     """
     Five views of one texture, each shifted by 4 pixels.
     """
@@ -25,7 +31,9 @@ def images(tmp_path):
     return folder
 
 
-def test_an_image_becomes_a_picture_twice_its_size_with_a_caption(images, tmp_path, capsys):
+def test_an_image_becomes_a_picture_twice_its_size_with_a_caption(
+    images: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / 'new' / 'picture.jpg'
     assert main([str(images / '0.png'), '--method', 'orb', '--out', str(out)]) == 0
     height, width = cv2.imread(str(out)).shape[:2]
@@ -33,13 +41,15 @@ def test_an_image_becomes_a_picture_twice_its_size_with_a_caption(images, tmp_pa
     assert str(out) in capsys.readouterr().out
 
 
-def test_the_scores_of_a_network_stand_beside_its_keypoints(images, tmp_path):
+def test_the_scores_of_a_network_stand_beside_its_keypoints(images: Any, tmp_path: Path) -> None:
     pytest.importorskip('torch')
     assert main([str(images / '0.png'), '--method', 'untrained:compact-n', '--out', str(tmp_path)]) == 0
     assert cv2.imread(str(tmp_path / '0.png')).shape[1] == 2 * 320
 
 
-def test_a_pair_is_matched_as_the_frontend_does(images, tmp_path, capsys):
+def test_a_pair_is_matched_as_the_frontend_does(
+    images: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     command = [str(images / '0.png'), str(images / '1.png'), '--out', str(tmp_path), '--ransac', 'homography']
     assert main(command) == 0
     strict = capsys.readouterr().out
@@ -48,14 +58,16 @@ def test_a_pair_is_matched_as_the_frontend_does(images, tmp_path, capsys):
     assert ', 0 matches, 0 agree' in capsys.readouterr().out
 
 
-def test_every_second_frame_of_a_folder_is_drawn(images, tmp_path, capsys):
+def test_every_second_frame_of_a_folder_is_drawn(
+    images: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / 'tracks'
     assert main([str(images), '--out', str(out), '--every', '2', '--quiet']) == 0
     assert sorted(path.name for path in out.iterdir()) == [f'frame_00000{i}.jpg' for i in (0, 2, 4)]
     assert '3 pictures' in capsys.readouterr().out
 
 
-def test_a_video_becomes_a_video(images, tmp_path):
+def test_a_video_becomes_a_video(images: Any, tmp_path: Path) -> None:
     first, second = tmp_path / 'first.avi', tmp_path / 'second.mp4'
     assert main([str(images), '--out', str(first), '--max-frames', '3', '--quiet']) == 0
     assert main([str(first), '--out', str(second), '--alone', '--method', 'orb', '--quiet']) == 0
@@ -63,7 +75,7 @@ def test_a_video_becomes_a_video(images, tmp_path):
 
 
 @pytest.mark.parametrize('option', ['--threshold-px=-1', '--every=0', '--max-frames=-3', '--max-frames=0', '--fps=nan'])
-def test_numbers_that_are_none_are_refused_by_the_parser(option, images, tmp_path):
+def test_numbers_that_are_none_are_refused_by_the_parser(option: str, images: Any, tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match='2'):
         main([str(images), '--out', str(tmp_path / 'out'), option])
     assert not (tmp_path / 'out').exists()
@@ -71,7 +83,7 @@ def test_numbers_that_are_none_are_refused_by_the_parser(option, images, tmp_pat
 
 @pytest.mark.parametrize('size', [(1, 1), (1, 2)])
 @pytest.mark.parametrize('method', ['kp2d', 'sift', 'orb'])
-def test_the_smallest_image_is_drawn(size, method, tmp_path):
+def test_the_smallest_image_is_drawn(size: tuple[int, int], method: str, tmp_path: Path) -> None:
     pytest.importorskip('onnxruntime')
     cv2.imwrite(str(tmp_path / 'a.png'), np.zeros(size, np.uint8))
     assert main([str(tmp_path / 'a.png'), '--method', method, '--out', str(tmp_path / 'out.png')]) == 0
@@ -79,10 +91,12 @@ def test_the_smallest_image_is_drawn(size, method, tmp_path):
     assert cv2.imread(str(tmp_path / 'frames' / 'frame_000000.jpg')) is not None
 
 
-def test_what_was_drawn_before_ctrl_c_is_kept(images, tmp_path, monkeypatch, capsys):
+def test_what_was_drawn_before_ctrl_c_is_kept(
+    images: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     drawn = []
 
-    def interrupt(frame, result, title):
+    def interrupt(frame: Any, result: Any, title: Any) -> NDArray[Any]:
         drawn.append(frame)
         if len(drawn) == 4:
             raise KeyboardInterrupt
@@ -110,7 +124,9 @@ def test_what_was_drawn_before_ctrl_c_is_kept(images, tmp_path, monkeypatch, cap
         (['.', '--image-topic', '/a'], "image topic: found '/a' for ."),
     ],
 )
-def test_refuses_in_one_line(images, monkeypatch, capsys, arguments, message):
+def test_refuses_in_one_line(
+    images: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
     pytest.importorskip('torch')
     monkeypatch.chdir(images)
     assert main(['--quiet', *(arguments if '--out' in arguments else [*arguments, '--out', 'out'])]) == 1

@@ -4,8 +4,11 @@
 ``kp2d evaluate inlier`` on a photograph and a tiny network.
 """
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -33,7 +36,7 @@ SMALL = ['width=96', 'height=64', 'keypoints=60', 'iterations=[10]', 'runs=2', '
 
 
 @pytest.fixture(scope='module')
-def data(tmp_path_factory):
+def data(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """
     A folder with a photograph, and one with a network and its IO-Net.
     """
@@ -50,7 +53,9 @@ def data(tmp_path_factory):
     return folder
 
 
-def test_leaves_two_reports_and_says_what_they_say(data, tmp_path, capsys):
+def test_leaves_two_reports_and_says_what_they_say(
+    data: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     command = [str(data / 'photos'), '--method', str(data / 'best.safetensors'), '--out', str(tmp_path)]
     assert main([*command, *SMALL, 'matching.ratio=1', 'matching.max_distance=2']) == 0
     shown = capsys.readouterr().out
@@ -70,7 +75,9 @@ def test_leaves_two_reports_and_says_what_they_say(data, tmp_path, capsys):
         (['iterations=[1]'], 'iterations'),
     ],
 )
-def test_refuses_in_one_line(data, tmp_path, capsys, arguments, message):
+def test_refuses_in_one_line(
+    data: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
     command = [str(data / 'photos'), '--method', str(data / 'best.safetensors'), '--out', str(tmp_path)]
     assert main([*command, *SMALL, *arguments]) == 1
     error = capsys.readouterr().err

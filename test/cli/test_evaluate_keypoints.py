@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
@@ -23,11 +24,13 @@ def evaluate(*words: object) -> int:
 
 
 @pytest.fixture
-def out(tmp_path):
+def out(tmp_path: Path) -> Path:
     return tmp_path / 'out'
 
 
-def test_evaluates_methods_and_writes_both_reports(hpatches, out, capsys):
+def test_evaluates_methods_and_writes_both_reports(
+    hpatches: Path, out: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert evaluate(hpatches, '--methods', 'opencv-orb,opencv-sift,untrained:compact-n', '--out', out, *SMALL) == 0
     shown = capsys.readouterr().out
     assert 'hpatches: 10 pairs' in shown and 'Homographies, the task itself:' in shown
@@ -44,7 +47,9 @@ def test_evaluates_methods_and_writes_both_reports(hpatches, out, capsys):
     assert 'http://' not in page and 'https://' not in page and '<script' not in page
 
 
-def test_a_second_run_takes_everything_from_the_cache(hpatches, out, capsys):
+def test_a_second_run_takes_everything_from_the_cache(
+    hpatches: Path, out: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = (hpatches, '--methods', 'opencv-sift', '--out', out, *SMALL)
     assert evaluate(*words) == 0
     first = json.loads((out / 'report.json').read_text())
@@ -55,12 +60,14 @@ def test_a_second_run_takes_everything_from_the_cache(hpatches, out, capsys):
     assert first['methods'][0]['pairs'] == second['methods'][0]['pairs']
 
 
-def test_without_a_cache_nothing_is_kept(hpatches, out):
+def test_without_a_cache_nothing_is_kept(hpatches: Path, out: Any) -> None:
     assert evaluate(hpatches, '--methods', 'opencv-sift', '--out', out, '--no-cache', *SMALL) == 0
     assert sorted(path.name for path in out.iterdir()) == ['report.html', 'report.json']
 
 
-def test_pairs_are_made_of_photographs(hpatches, tmp_path, out, capsys):
+def test_pairs_are_made_of_photographs(
+    hpatches: Path, tmp_path: Path, out: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     photographs = tmp_path / 'photographs'
     photographs.mkdir()
     for number in (1, 2):
@@ -76,7 +83,7 @@ def test_pairs_are_made_of_photographs(hpatches, tmp_path, out, capsys):
     assert again['dataset'] == report['dataset'] and again['methods'][0]['images_from_cache'] == 8
 
 
-def test_the_size_has_a_short_form(hpatches, out):
+def test_the_size_has_a_short_form(hpatches: Path, out: Any) -> None:
     assert evaluate(hpatches, '--methods', 'opencv-orb', '--out', out, '--size', '96x80', 'top_k=20', '--quiet') == 0
     settings = json.loads((out / 'report.json').read_text())['settings']
     assert (settings['width'], settings['height'], settings['pool']) == (96, 80, 80)
@@ -93,7 +100,9 @@ def test_the_size_has_a_short_form(hpatches, out):
         (['color_order=hsv'], 'color_order'),
     ],
 )
-def test_what_cannot_be_is_one_line(hpatches, out, capsys, words, message):
+def test_what_cannot_be_is_one_line(
+    hpatches: Path, out: Any, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
     assert evaluate(hpatches, '--out', out, '--quiet', *words) == 1
     error = capsys.readouterr().err
     assert message in error and error.count('\n') == 1
@@ -137,12 +146,12 @@ def test_the_page_answers_first_and_explains_its_terms_where_they_are_used(hpatc
     assert 'has no localisation error and is left out of its mean' in page and 'Descriptors of a ResNet' in page
 
 
-def test_a_dataset_that_is_not_there_is_one_line(tmp_path, out, capsys):
+def test_a_dataset_that_is_not_there_is_one_line(tmp_path: Path, out: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate(tmp_path / 'nothing', '--out', out) == 1
     assert 'nothing: does not exist, expected an HPatches folder' in capsys.readouterr().err
 
 
-def test_without_a_subject_the_subjects_are_named(capsys):
+def test_without_a_subject_the_subjects_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as status:
         main(['evaluate', 'keypionts'])
     assert status.value.code == 2

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -117,7 +118,7 @@ def test_goes_on_from_the_runs_that_are_there(bag: Path, tmp_path: Path) -> None
     assert [run['method'] for run in json.loads((tmp_path / 'report.json').read_text())['runs']] == ['orb', 'sift']
 
 
-def figures_of(report: dict, method: str) -> dict:
+def figures_of(report: dict[str, Any], method: str) -> Any:
     return next(run['figures'] for run in report['runs'] if run['method'] == method)
 
 

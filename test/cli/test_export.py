@@ -4,6 +4,12 @@
 Tests of ``kp2d export``; the export itself is tested in inference.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from kp2d_ros.cli.export import main
@@ -15,8 +21,8 @@ from kp2d_ros.inference import export
 from kp2d_ros.inference.onnx_file import OnnxMetadata
 
 
-def fake_export(calls):
-    def export_onnx(checkpoint, path, height, width):
+def fake_export(calls: Any) -> Callable[..., Any]:
+    def export_onnx(checkpoint: Any, path: Path, height: int, width: int) -> Any:
         calls.append((checkpoint.info.name, path.name, height, width))
         info = checkpoint.info
         metadata = OnnxMetadata(info.model_id, info.is_trained, info.config, 8, height, width)
@@ -26,7 +32,9 @@ def fake_export(calls):
     return export_onnx
 
 
-def test_prints_what_was_written_and_how_far_it_is_from_torch(monkeypatch, capsys, tmp_path):
+def test_prints_what_was_written_and_how_far_it_is_from_torch(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     calls = []
     monkeypatch.setattr(export, 'export_onnx', fake_export(calls))
     out = tmp_path / 'small.onnx'
@@ -47,7 +55,9 @@ def test_prints_what_was_written_and_how_far_it_is_from_torch(monkeypatch, capsy
         assert part in printed
 
 
-def test_without_a_size_the_file_takes_any(monkeypatch, capsys, tmp_path):
+def test_without_a_size_the_file_takes_any(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     monkeypatch.setattr(export, 'export_onnx', fake_export([]))
     assert main(['--method', 'untrained:compact-s', '--out', str(tmp_path / 'x.onnx')]) == 0
     assert 'any multiple of 8' in capsys.readouterr().out
@@ -65,7 +75,13 @@ def test_without_a_size_the_file_takes_any(monkeypatch, capsys, tmp_path):
         (['--method', 'NETWORK', '--out', 'y.onnx'], "found 'torch' for"),
     ],
 )
-def test_refusals_are_one_line_and_status_one(capsys, tmp_path, monkeypatch, arguments, message):
+def test_refusals_are_one_line_and_status_one(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    message: str,
+) -> None:
     monkeypatch.chdir(tmp_path)
     network = tmp_path / 'exported.onnx'
     network.touch()
@@ -77,8 +93,10 @@ def test_refusals_are_one_line_and_status_one(capsys, tmp_path, monkeypatch, arg
     assert message in err
 
 
-def test_a_file_that_was_not_kept_is_an_error(monkeypatch, capsys, tmp_path):
-    def refuse(*_):
+def test_a_file_that_was_not_kept_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def refuse(*_: Any) -> None:
         raise BackendError('x.onnx: is not kept')
 
     monkeypatch.setattr(export, 'export_onnx', refuse)

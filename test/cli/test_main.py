@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from typing import NoReturn
 
 import pytest
 
-from kp2d_ros.cli import main as command_line
 from kp2d_ros.cli.main import COMMANDS, main
 from kp2d_ros.core.resources import read_version
 
@@ -50,7 +50,7 @@ def test_a_missing_package_concerns_its_command_only(
     def fail(name: str) -> NoReturn:
         raise ModuleNotFoundError(name=module)
 
-    monkeypatch.setattr(command_line.importlib, 'import_module', fail)
+    monkeypatch.setattr(importlib, 'import_module', fail)
     assert main(['replay']) == 1
     error = capsys.readouterr().err
     assert error.startswith('error: kp2d replay: needs ') and hint in error and error.count('\n') == 1
@@ -73,12 +73,12 @@ def test_an_interrupt_while_a_command_is_imported_is_one_word(
     def interrupt(name: str) -> NoReturn:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command_line.importlib, 'import_module', interrupt)
+    monkeypatch.setattr(importlib, 'import_module', interrupt)
     assert main(['replay']) == 130
     assert capsys.readouterr().err == 'interrupted\n'
 
 
-def test_a_reader_that_goes_away_ends_a_command_quietly():
+def test_a_reader_that_goes_away_ends_a_command_quietly() -> None:
     program = 'import sys; from kp2d_ros.cli.main import main; sys.exit(main(["--version"]))'
     with subprocess.Popen([sys.executable, '-c', program], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()

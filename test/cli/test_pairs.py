@@ -4,6 +4,11 @@
 ``kp2d pairs`` from folder to picture.
 """
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
@@ -12,7 +17,7 @@ from kp2d_ros.cli.pairs import main
 
 
 @pytest.fixture
-def folder(tmp_path, rng):
+def folder(tmp_path: Path, rng: np.random.Generator) -> Path:
     """
     Three photographs and a broken one.
     """
@@ -23,7 +28,7 @@ def folder(tmp_path, rng):
     return tmp_path / 'photos'
 
 
-def test_writes_a_sheet_and_says_what_it_used(folder, tmp_path, capsys):
+def test_writes_a_sheet_and_says_what_it_used(folder: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / 'new' / 'sheet.png'
     status = main(
         ['--data', str(folder), '--out', str(out), '--count', '2', '--preset', 'wide', 'height=48', 'width=64']
@@ -43,13 +48,15 @@ def test_writes_a_sheet_and_says_what_it_used(folder, tmp_path, capsys):
         (['--out', 'sheet.docx'], 'expected a name that ends in .png or .jpg'),
     ],
 )
-def test_refuses_in_one_line(folder, tmp_path, capsys, arguments, message):
+def test_refuses_in_one_line(
+    folder: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
     assert main(['--data', str(folder), '--out', str(tmp_path / 's.png'), 'height=48', 'width=64', *arguments]) == 1
     error = capsys.readouterr().err
     assert error.startswith('error: ') and message in error and error.count('\n') == 1
 
 
-def test_help_lists_every_setting(capsys):
+def test_help_lists_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(['--help'])
     assert 'homography.patch_ratio=0.7' in capsys.readouterr().out

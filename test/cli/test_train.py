@@ -14,7 +14,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -53,7 +55,7 @@ SHORT = [*SMALL, 'training.steps=4', 'training.validate_every=2', 'training.save
 
 
 @pytest.fixture(scope='module', autouse=True)
-def one_thread():
+def one_thread() -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -61,7 +63,7 @@ def one_thread():
 
 
 @pytest.fixture(scope='module')
-def photos(tmp_path_factory) -> Path:
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     Eleven pictures of coarse structure, and a broken one.
     """
@@ -74,7 +76,7 @@ def photos(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope='module')
-def finished(photos, tmp_path_factory) -> Path:
+def finished(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     The folder of a short run that ended well.
     """
@@ -101,7 +103,7 @@ def assert_same_run(one: Path, other: Path) -> None:
     assert rows[0] == rows[1]
 
 
-def test_a_run_leaves_the_files_of_the_contract(finished):
+def test_a_run_leaves_the_files_of_the_contract(finished: Path) -> None:
     assert {path.name for path in finished.iterdir()} >= {
         'metrics.csv',
         'last.safetensors',
@@ -127,7 +129,9 @@ def test_a_run_leaves_the_files_of_the_contract(finished):
     assert record['versions']['torch'] == torch.__version__ and len(record['data_fingerprint']) == 64
 
 
-def test_the_checkpoints_run_in_the_frontend_and_as_onnx(finished, tmp_path, capsys, rng):
+def test_the_checkpoints_run_in_the_frontend_and_as_onnx(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], rng: np.random.Generator
+) -> None:
     network, info = load_network(finished / 'last.safetensors')
     assert info.is_trained and info.name == 'kp2d-v4'
     assert info.metadata['step'] == 4 and info.metadata['photographs'] == 10
@@ -144,10 +148,12 @@ def test_the_checkpoints_run_in_the_frontend_and_as_onnx(finished, tmp_path, cap
     assert info.model_id in capsys.readouterr().out and onnx_file.is_file()
 
 
-def test_a_run_stopped_by_ctrl_c_goes_on_to_the_same_bits(finished, photos, tmp_path, monkeypatch, capsys):
+def test_a_run_stopped_by_ctrl_c_goes_on_to_the_same_bits(
+    finished: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     show = TrainingBar.show
 
-    def interrupt(self, step, figures):
+    def interrupt(self: TrainingBar, step: int, figures: Any) -> None:
         show(self, step, figures)
         if step == 1:
             signal.raise_signal(signal.SIGINT)
@@ -227,7 +233,7 @@ def test_the_bar_shows_loss_recall_speed_and_time_left(capsys: pytest.CaptureFix
     assert 'step 30: repeatability 1.000, localisation 0.50 px, matching score 0.750, recall 0.250' in shown
 
 
-def test_a_run_that_was_killed_goes_on_to_the_same_bits(photos, tmp_path):
+def test_a_run_that_was_killed_goes_on_to_the_same_bits(photos: Path, tmp_path: Path) -> None:
     settings = [*SMALL, 'training.validate_every=0', 'training.save_every=1']
     killed, whole = tmp_path / 'killed', tmp_path / 'whole'
     command = [sys.executable, '-m', 'kp2d_ros.cli.train', 'v4', '--data', str(photos), '--out', str(killed)]
@@ -257,7 +263,9 @@ def copy_run(finished: Path, to: Path) -> Path:
     return to
 
 
-def test_settings_may_change_but_not_the_network(finished, tmp_path, capsys):
+def test_settings_may_change_but_not_the_network(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = copy_run(finished, tmp_path / 'run')
     wider = ['training.steps=5', 'optimiser.ema_decay=0.9', 'loss.descriptor.margin=0.3']
     assert main(['--resume', str(run), *wider]) == 0
@@ -277,7 +285,9 @@ def test_settings_may_change_but_not_the_network(finished, tmp_path, capsys):
         assert f'error: {path}: found' in capsys.readouterr().err
 
 
-def test_other_data_is_refused_unless_it_is_asked_for(finished, photos, tmp_path, capsys):
+def test_other_data_is_refused_unless_it_is_asked_for(
+    finished: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run, data = copy_run(finished, tmp_path / 'run'), copy_run(photos, tmp_path / 'photos')
     (data / '3.png').unlink()
     record = json.loads((run / 'run.json').read_text())
@@ -287,7 +297,9 @@ def test_other_data_is_refused_unless_it_is_asked_for(finished, photos, tmp_path
     assert main(['--resume', str(run), 'training.steps=5', '--data', str(data)]) == 0
 
 
-def test_everything_wrong_is_refused_before_anything_starts(photos, finished, tmp_path, capsys):
+def test_everything_wrong_is_refused_before_anything_starts(
+    photos: Path, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / 'empty').mkdir()
     out, data = ['--out', str(tmp_path / 'run')], ['--data', str(photos)]
     initial = f'initial={finished / "last.safetensors"}'
@@ -319,7 +331,7 @@ def test_everything_wrong_is_refused_before_anything_starts(photos, finished, tm
     assert not (tmp_path / 'run').exists()
 
 
-def test_a_run_can_start_from_another_one(finished, photos, tmp_path):
+def test_a_run_can_start_from_another_one(finished: Path, photos: Path, tmp_path: Path) -> None:
     start = f'initial={finished / "best.safetensors"}'
     settings = [*SHORT, start, 'network.with_drop=false', 'training.steps=1', 'optimiser.learning_rate=0']
     assert main(['v4', '--data', str(photos), '--out', str(tmp_path / 'run'), *settings]) == 0
@@ -327,7 +339,7 @@ def test_a_run_can_start_from_another_one(finished, photos, tmp_path):
     assert all(torch.equal(old[k], new[k]) for k in old if not k.endswith(('_mean', '_var', 'tracked')))
 
 
-def test_a_run_can_start_from_a_narrower_network(finished, photos, tmp_path):
+def test_a_run_can_start_from_a_narrower_network(finished: Path, photos: Path, tmp_path: Path) -> None:
     start = f'initial={finished / "best.safetensors"}'
     settings = [*SHORT, start, 'network.tail_channels=16', 'network.descriptor_dim=16', 'optimiser.learning_rate=0']
     assert main(['v4', '--data', str(photos), '--out', str(tmp_path / 'run'), *settings, 'training.steps=1']) == 0
@@ -336,7 +348,7 @@ def test_a_run_can_start_from_a_narrower_network(finished, photos, tmp_path):
     assert new['convFbb.weight'].shape[:2] == (16, 16)
 
 
-def test_few_photographs_are_looked_at_more_often(photos, tmp_path):
+def test_few_photographs_are_looked_at_more_often(photos: Path, tmp_path: Path) -> None:
     (tmp_path / 'two').mkdir()
     for name in ('0.png', '1.png'):
         (tmp_path / 'two' / name).write_bytes((photos / name).read_bytes())
@@ -344,7 +356,7 @@ def test_few_photographs_are_looked_at_more_often(photos, tmp_path):
     assert main(['compact-n', '--data', str(tmp_path / 'two'), '--out', str(tmp_path / 'run'), *settings]) == 0
 
 
-def test_help_lists_every_setting_with_its_default(capsys):
+def test_help_lists_every_setting_with_its_default(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(['--help'])
     shown = capsys.readouterr().out

@@ -1,10 +1,15 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from kp2d_ros.core.cameras import CameraModel, LensModel, lens_model_from_name
 from kp2d_ros.core.errors import DataError, ShapeError
@@ -17,21 +22,21 @@ COEFFICIENTS = {
 }
 
 
-def camera_of(lens, coefficients=None, matrix=MATRIX):
+def camera_of(lens: Any, coefficients: Any = None, matrix: NDArray[Any] = MATRIX) -> CameraModel:
     return CameraModel(640, 480, matrix, lens, COEFFICIENTS[lens] if coefficients is None else coefficients)
 
 
 @pytest.fixture(params=LensModel)
-def camera(request):
+def camera(request: pytest.FixtureRequest) -> Any:
     return camera_of(request.param)
 
 
-def points_in_view(rng, count=200):
+def points_in_view(rng: np.random.Generator, count: int = 200) -> NDArray[Any]:
     depth = rng.uniform(0.5, 20.0, (count, 1))
     return np.hstack([rng.uniform(-0.7, 0.7, (count, 2)) * depth, depth])
 
 
-def opencv_projection(camera, points):
+def opencv_projection(camera: Any, points: NDArray[Any]) -> Any:
     nothing = np.zeros(3)
     if camera.lens is LensModel.EQUIDISTANT:
         pixels, _ = cv2.fisheye.projectPoints(points[:, None], nothing, nothing, camera.matrix, camera.coefficients)
@@ -40,19 +45,19 @@ def opencv_projection(camera, points):
     return pixels.reshape(-1, 2)
 
 
-def test_projects_like_opencv(camera, rng):
+def test_projects_like_opencv(camera: Any, rng: np.random.Generator) -> None:
     points = points_in_view(rng)
     np.testing.assert_allclose(camera.project(points), opencv_projection(camera, points), atol=1e-9)
 
 
 @pytest.mark.parametrize('count', [0, 4])
-def test_projects_like_opencv_with_fewer_coefficients(rng, count):
+def test_projects_like_opencv_with_fewer_coefficients(rng: np.random.Generator, count: int) -> None:
     camera = camera_of(LensModel.PLUMB_BOB, COEFFICIENTS[LensModel.PLUMB_BOB][:count])
     points = points_in_view(rng)
     np.testing.assert_allclose(camera.project(points), opencv_projection(camera, points), atol=1e-9)
 
 
-def test_pixels_become_rays_that_project_to_the_same_pixels(camera):
+def test_pixels_become_rays_that_project_to_the_same_pixels(camera: Any) -> None:
     x, y = np.meshgrid(np.linspace(0, 639, 40), np.linspace(0, 479, 30))
     pixels = np.stack([x.ravel(), y.ravel()], axis=1)
     rays = camera.unproject(pixels)
@@ -61,13 +66,13 @@ def test_pixels_become_rays_that_project_to_the_same_pixels(camera):
     np.testing.assert_allclose(again, pixels, atol=1e-5)
 
 
-def test_the_ray_does_not_depend_on_the_depth_of_the_point(camera, rng):
+def test_the_ray_does_not_depend_on_the_depth_of_the_point(camera: Any, rng: np.random.Generator) -> None:
     points = points_in_view(rng)
     rays = camera.unproject(camera.project(points))
     np.testing.assert_allclose(rays, points[:, :2] / points[:, 2:], atol=1e-8)
 
 
-def test_a_pinhole_without_distortion_is_a_division(rng):
+def test_a_pinhole_without_distortion_is_a_division(rng: np.random.Generator) -> None:
     camera = camera_of(LensModel.PLUMB_BOB, np.zeros(5), np.array([[400.0, 3.0, 319.5], [0, 410.0, 239.5], [0, 0, 1]]))
     points = points_in_view(rng)
     pixels = points @ camera.matrix.T
@@ -82,7 +87,7 @@ def test_a_pinhole_without_distortion_is_a_division(rng):
     angle=st.floats(0, 6.28),
     radius=st.floats(0, 0.8),
 )
-def test_any_lens_gives_the_ray_back_or_nan(lens, values, angle, radius):
+def test_any_lens_gives_the_ray_back_or_nan(lens: Any, values: Any, angle: Any, radius: Any) -> None:
     values = np.array(values)
     values[2:4] *= 0.01  # tangential
     camera = camera_of(lens, values[: 5 if lens is LensModel.PLUMB_BOB else 8])
@@ -98,7 +103,7 @@ def test_any_lens_gives_the_ray_back_or_nan(lens, values, angle, radius):
 @given(
     values=st.lists(st.floats(-0.02, 0.02), min_size=4, max_size=4), radius=st.floats(0, 6.0), angle=st.floats(0, 6.28)
 )
-def test_a_fisheye_gives_the_ray_back_up_to_eighty_degrees(values, radius, angle):
+def test_a_fisheye_gives_the_ray_back_up_to_eighty_degrees(values: Any, radius: Any, angle: Any) -> None:
     camera = camera_of(LensModel.EQUIDISTANT, np.array(values))
     ray = np.array([[radius * np.cos(angle), radius * np.sin(angle)]])
     assume(_fisheye_rises(values))
@@ -106,19 +111,19 @@ def test_a_fisheye_gives_the_ray_back_up_to_eighty_degrees(values, radius, angle
     np.testing.assert_allclose(found, ray, atol=1e-5)
 
 
-def _fisheye_rises(values):
+def _fisheye_rises(values: NDArray[Any]) -> Any:
     theta = np.linspace(0, 1.57, 50)
     slope = 1 + sum((2 * i + 3) * k * theta ** (2 * i + 2) for i, k in enumerate(values))
     return (slope > 0.3).all()
 
 
-def test_points_that_are_not_in_front_have_no_pixel(camera):
+def test_points_that_are_not_in_front_have_no_pixel(camera: Any) -> None:
     pixels = camera.project(np.array([[0.1, 0.1, -1.0], [0.1, 0.1, 0.0], [0.0, 0.0, 1.0]]))
     assert np.isnan(pixels[:2]).all()
     np.testing.assert_allclose(pixels[2], camera.matrix[:2, 2])
 
 
-def test_pixels_that_no_ray_reaches_are_nan_and_others_are_not():
+def test_pixels_that_no_ray_reaches_are_nan_and_others_are_not() -> None:
     strong = camera_of(LensModel.PLUMB_BOB, np.array([-0.5, 0.0, 0.0, 0.0]))
     # r (1 - r^2 / 2) has its largest value, 0.544, at r = 0.816: pixels farther out than 218 px see nothing.
     rays = strong.unproject(np.array([[319.5 + 200, 239.5], [319.5 + 225, 239.5]]))
@@ -130,37 +135,37 @@ def test_pixels_that_no_ray_reaches_are_nan_and_others_are_not():
     assert np.isnan(beyond[1]).all()
 
 
-def test_pixels_that_are_not_finite_give_nan_and_leave_the_others_alone(camera):
+def test_pixels_that_are_not_finite_give_nan_and_leave_the_others_alone(camera: Any) -> None:
     rays = camera.unproject(np.array([[np.nan, 5.0], [np.inf, 5.0], [319.5, 239.5]]))
     assert np.isnan(rays[:2]).any(axis=1).all()
     np.testing.assert_allclose(rays[2], 0, atol=1e-9)
 
 
-def test_no_points_give_no_pixels_and_no_rays(camera):
+def test_no_points_give_no_pixels_and_no_rays(camera: Any) -> None:
     assert camera.project(np.empty((0, 3))).shape == (0, 2)
     assert camera.unproject(np.empty((0, 2))).shape == (0, 2)
 
 
-def test_takes_float32_pixels_and_computes_in_float64(camera):
+def test_takes_float32_pixels_and_computes_in_float64(camera: Any) -> None:
     rays = camera.unproject(np.array([[100.25, 50.5]], np.float32))
     assert rays.dtype == np.float64
     np.testing.assert_array_equal(rays, camera.unproject(np.array([[100.25, 50.5]])))
 
 
-def test_refuses_points_of_another_shape(camera):
+def test_refuses_points_of_another_shape(camera: Any) -> None:
     with pytest.raises(ShapeError, match=r'xy: found shape \(3,\)'):
         camera.unproject(np.zeros(3))
     with pytest.raises(ShapeError, match=r'points: found shape \(5, 2\)'):
         camera.project(np.zeros((5, 2)))
 
 
-def test_focal_lengths_are_read_from_the_matrix():
+def test_focal_lengths_are_read_from_the_matrix() -> None:
     camera = camera_of(LensModel.PLUMB_BOB)
     assert (camera.fx, camera.fy) == (400.0, 410.0)
     assert camera.focal_px == pytest.approx(np.sqrt(400.0 * 410.0))
 
 
-def changed(row, column, value):
+def changed(row: Any, column: Any, value: Any) -> Any:
     matrix = MATRIX.copy()
     matrix[row, column] = value
     return matrix
@@ -183,13 +188,13 @@ def changed(row, column, value):
         ({'lens': LensModel.RATIONAL_POLYNOMIAL}, 'distortion of rational_polynomial: .*expected 8'),
     ],
 )
-def test_refuses_what_is_no_camera(fields, complaint):
+def test_refuses_what_is_no_camera(fields: dict[str, Any], complaint: str) -> None:
     good = {'width': 640, 'height': 480, 'matrix': MATRIX, 'lens': LensModel.PLUMB_BOB, 'coefficients': np.zeros(5)}
     with pytest.raises(DataError, match=complaint):
         CameraModel(**{**good, **fields})
 
 
-def test_refuses_a_matrix_of_another_shape():
+def test_refuses_a_matrix_of_another_shape() -> None:
     with pytest.raises(ShapeError, match='camera matrix'):
         camera_of(LensModel.PLUMB_BOB, matrix=np.zeros((3, 4)))
 
@@ -207,18 +212,18 @@ def test_refuses_a_matrix_of_another_shape():
         ('fisheye', LensModel.EQUIDISTANT),
     ],
 )
-def test_knows_lenses_by_their_names(name, lens):
+def test_knows_lenses_by_their_names(name: str, lens: Any) -> None:
     assert lens_model_from_name(name) is lens
 
 
-def test_names_the_known_lenses_where_one_is_unknown():
+def test_names_the_known_lenses_where_one_is_unknown() -> None:
     with pytest.raises(
         DataError, match="found 'spherical', expected one of plumb_bob, rational_polynomial, equidistant"
     ):
         lens_model_from_name('spherical')
 
 
-def test_a_resized_camera_sees_the_same_rays_in_the_resized_image():
+def test_a_resized_camera_sees_the_same_rays_in_the_resized_image() -> None:
     matrix = np.array([[500.0, 0.3, 310.0], [0, 505.0, 250.0], [0, 0, 1]])
     camera = CameraModel(640, 480, matrix, LensModel.PLUMB_BOB, np.array([-0.2, 0.05, 0.001, -0.002]))
     small = camera.resized(320, 160)
@@ -243,7 +248,7 @@ def test_a_resized_camera_sees_the_same_rays_in_the_resized_image():
         ([[500, 501, 320], [0, 500, 240], [0, 0, 1]], 'a skew of 501 px for an image of 640x480'),
     ],
 )
-def test_a_matrix_that_no_camera_has_is_refused(matrix, message):
+def test_a_matrix_that_no_camera_has_is_refused(matrix: list[Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
         CameraModel(640, 480, np.array(matrix, float), LensModel.PLUMB_BOB, np.zeros(0))
 
@@ -251,7 +256,9 @@ def test_a_matrix_that_no_camera_has_is_refused(matrix, message):
 @pytest.mark.parametrize('lens', LensModel)
 @pytest.mark.parametrize('size', [1.0, 1e3, 1e30, 1e150, 1e300])
 @pytest.mark.filterwarnings('error')
-def test_absurd_distortion_gives_finite_numbers_or_nan_and_no_warning(lens, size, rng):
+def test_absurd_distortion_gives_finite_numbers_or_nan_and_no_warning(
+    lens: Any, size: float, rng: np.random.Generator
+) -> None:
     count = {LensModel.PLUMB_BOB: 5, LensModel.RATIONAL_POLYNOMIAL: 8, LensModel.EQUIDISTANT: 4}[lens]
     matrix = np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]])
     camera = CameraModel(640, 480, matrix, lens, size * rng.choice([-1.0, 1.0], count))

@@ -1,5 +1,9 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -11,7 +15,7 @@ from kp2d_ros.core.errors import BackendError, ConfigError, DataError, Kp2dError
     ('shape', 'expected'),
     [((5, 2), ('N', 2)), ((0, 2), ('N', 2)), ((3, 3), ('N', 'N')), ((2, 3), ('N', 'M')), ((), ()), ((4,), (4,))],
 )
-def test_accepts_the_shape_that_was_asked_for(shape, expected):
+def test_accepts_the_shape_that_was_asked_for(shape: tuple[Any, ...], expected: tuple[Any, ...]) -> None:
     check_shape('xy', np.zeros(shape), expected)
 
 
@@ -25,13 +29,15 @@ def test_accepts_the_shape_that_was_asked_for(shape, expected):
         ((), ('N',), r'found shape \(\)'),
     ],
 )
-def test_names_the_array_and_both_shapes_where_they_differ(shape, expected, text):
+def test_names_the_array_and_both_shapes_where_they_differ(
+    shape: tuple[Any, ...], expected: tuple[Any, ...], text: str
+) -> None:
     with pytest.raises(ShapeError, match=text):
         check_shape('xy', np.zeros(shape), expected)
 
 
 @pytest.mark.parametrize('shape', [(1, 1), (4, 5), (4, 5, 3)])
-def test_accepts_gray_and_rgb_images(shape):
+def test_accepts_gray_and_rgb_images(shape: tuple[Any, ...]) -> None:
     check_image(np.zeros(shape, np.uint8))
 
 
@@ -46,11 +52,11 @@ def test_accepts_gray_and_rgb_images(shape):
         ((4, 5), float),
     ],
 )
-def test_refuses_what_is_no_image(shape, kind):
+def test_refuses_what_is_no_image(shape: tuple[Any, ...], kind: Any) -> None:
     with pytest.raises(ShapeError, match=r'image: found .*expected uint8'):
         check_image(np.zeros(shape, kind))
 
 
 @pytest.mark.parametrize('error', [ConfigError, ShapeError, DataError, BackendError])
-def test_every_error_belongs_to_one_family(error):
+def test_every_error_belongs_to_one_family(error: Any) -> None:
     assert issubclass(error, Kp2dError)

@@ -7,11 +7,11 @@ Which command is told to somebody who lacks a package.
 from __future__ import annotations
 
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
 
-from kp2d_ros.core import packages
 from kp2d_ros.core.packages import install_command, is_installed, missing_package
 
 
@@ -28,7 +28,7 @@ def test_the_command_works_where_the_distribution_refuses_pip(
 ) -> None:
     if has_mark:
         (tmp_path / 'EXTERNALLY-MANAGED').touch()
-    monkeypatch.setattr(packages.sysconfig, 'get_path', lambda name: str(tmp_path))
+    monkeypatch.setattr(sysconfig, 'get_path', lambda name: str(tmp_path))
     monkeypatch.setattr(sys, 'prefix', '/an/environment' if in_environment else sys.base_prefix)
     assert install_command('onnxruntime') == command
 

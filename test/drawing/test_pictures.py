@@ -4,13 +4,17 @@
 Pictures of keypoints and matches: what is drawn where, what the legend says, and where the files go.
 """
 
+from __future__ import annotations
+
 import resource
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from kp2d_ros.core.errors import ConfigError, DataError
 from kp2d_ros.core.records import Keypoints, Matches
@@ -20,32 +24,32 @@ from kp2d_ros.drawing.keypoints import draw_keypoints, draw_pair, draw_scores, s
 from kp2d_ros.drawing.matches import INLIER, OUTLIER, MatchedPair, agreeing_matches, draw_matches, match_legend
 
 
-def keypoints_at(xy):
+def keypoints_at(xy: NDArray[Any]) -> Keypoints:
     xy = np.array(xy, np.float32).reshape(-1, 2)
     descriptors = np.eye(max(len(xy), 1), dtype=np.float32)[: len(xy)]
     return Keypoints(xy, np.linspace(1, 0.5, len(xy), dtype=np.float32), descriptors)
 
 
-def all_matched(count):
+def all_matched(count: int) -> Matches:
     rows = np.arange(count)
     return Matches(rows, rows, np.linspace(1, 0, count, dtype=np.float32))
 
 
-def colored(picture, color):
+def colored(picture: NDArray[Any], color: Any) -> Any:
     """
     (row, column) of the pixels that are nearly of a colour.
     """
     return np.argwhere(np.abs(picture.astype(int) - color).max(axis=2) < 40)
 
 
-def test_a_caption_is_under_the_picture_and_shows_the_colors():
+def test_a_caption_is_under_the_picture_and_shows_the_colors() -> None:
     picture = np.full((50, 300, 3), 7, np.uint8)
     made = add_caption(picture, 'title', [LegendEntry('good', ((10, 200, 30),)), LegendEntry('bad', ((220, 10, 20),))])
     assert (made[:50] == picture).all() and made.shape[0] > 70 and made.shape[1] == 300
     assert len(colored(made, (10, 200, 30))) > 50 and len(colored(made, (220, 10, 20))) > 50
 
 
-def test_a_long_caption_is_broken_into_lines():
+def test_a_long_caption_is_broken_into_lines() -> None:
     picture = np.zeros((20, 200, 3), np.uint8)
     short, long = (add_caption(picture, 'a keypoint ' * count) for count in (1, 12))
     assert long.shape[0] > short.shape[0] + 3 * 9
@@ -53,25 +57,25 @@ def test_a_long_caption_is_broken_into_lines():
     assert dark[:, 1].max() < 199  # nothing is cut off at the edge
 
 
-def test_scores_are_colored_by_rank():
+def test_scores_are_colored_by_rank() -> None:
     colors = score_colors(np.array([0.2, 0.9, 0.1], np.float32))
     assert colors.tolist() == [[159.5, 159.5, 64], [64, 255, 64], [255, 64, 64]]
 
 
-def test_keypoints_of_a_gray_image_land_where_they_are_in_a_larger_picture():
+def test_keypoints_of_a_gray_image_land_where_they_are_in_a_larger_picture() -> None:
     drawn = draw_keypoints(np.zeros((40, 60), np.uint8), keypoints_at([[30, 10]]), factor=2.0)
     marked = np.argwhere(drawn.max(axis=2) > 100)
     assert drawn.shape == (80, 120, 3)
     assert np.abs(marked.mean(axis=0) - (20.5, 60.5)).max() < 0.5
 
 
-def test_the_legend_names_the_range_of_the_scores():
+def test_the_legend_names_the_range_of_the_scores() -> None:
     (entry,) = score_legend(0.25, 0.5)
     assert entry.text == 'score map, from 0.25 to 0.5'
     assert entry.colors[0] != entry.colors[-1] and sum(entry.colors[0]) < 30 < sum(entry.colors[-1])
 
 
-def test_matches_join_the_two_images():
+def test_matches_join_the_two_images() -> None:
     images = np.zeros((60, 80), np.uint8), np.zeros((40, 90, 3), np.uint8)
     keypoints = keypoints_at([[20, 10], [20, 30]]), keypoints_at([[70, 10], [70, 30]])
     pair = MatchedPair(images, keypoints, all_matched(2), np.array([True, False]))
@@ -84,7 +88,7 @@ def test_matches_join_the_two_images():
     assert [entry.text for entry in match_legend(pair)][:2] == ['1 matches that agree', '1 that do not']
 
 
-def test_a_probability_colors_the_matches_rather_than_their_distance():
+def test_a_probability_colors_the_matches_rather_than_their_distance() -> None:
     image, keypoints = np.zeros((60, 80), np.uint8), keypoints_at([[20, 10], [20, 40]])
     pair = MatchedPair((image, image), (keypoints, keypoints), all_matched(2), None, np.array([0.1, 0.9], np.float32))
     best = colored(draw_matches(pair), (64, 255, 64))
@@ -93,7 +97,7 @@ def test_a_probability_colors_the_matches_rather_than_their_distance():
 
 
 @pytest.mark.parametrize('model', ['homography', 'fundamental'])
-def test_matches_that_share_a_motion_agree(model, rng):
+def test_matches_that_share_a_motion_agree(model: str, rng: np.random.Generator) -> None:
     first = rng.uniform(0, 300, (40, 2))
     second = first + rng.uniform(8, 30, (40, 1)) * (1, 0) if model == 'fundamental' else first * 1.1 + (5, 8)
     second[:8] += rng.uniform(25, 60, (8, 2))
@@ -101,14 +105,14 @@ def test_matches_that_share_a_motion_agree(model, rng):
     assert agree[8:].mean() > 0.95 and agree[:8].mean() < 0.3
 
 
-def test_too_few_matches_agree_on_nothing():
+def test_too_few_matches_agree_on_nothing() -> None:
     few = keypoints_at([[1, 2], [30, 4], [5, 60]])
     assert not agreeing_matches((few, few), all_matched(3), 'homography', 3.0).any()
     with pytest.raises(ConfigError, match='expected one of homography, fundamental'):
         agreeing_matches((few, few), all_matched(3), 'affine', 3.0)
 
 
-def test_no_match_at_all_can_be_drawn():
+def test_no_match_at_all_can_be_drawn() -> None:
     image, nothing = np.zeros((30, 40), np.uint8), keypoints_at([])
     pair = MatchedPair((image, image), (nothing, nothing), Matches.empty())
     assert draw_matches(pair).shape == (30, 86, 3)
@@ -182,7 +186,7 @@ def test_images_of_one_pixel_can_be_drawn() -> None:
     assert draw_scores(np.zeros((1, 1), np.float32), (1, 1)).shape == (1, 1, 3)
 
 
-def test_keypoints_are_drawn_where_they_are_and_the_best_are_green():
+def test_keypoints_are_drawn_where_they_are_and_the_best_are_green() -> None:
     image = np.zeros((40, 60, 3), np.uint8)
     keypoints = Keypoints(np.float32([[10, 20], [45, 8]]), np.float32([0.9, 0.1]), np.zeros((2, 4), np.float32))
     drawn = draw_keypoints(image, keypoints)
@@ -196,14 +200,14 @@ def test_keypoints_are_drawn_where_they_are_and_the_best_are_green():
     assert np.array_equal(draw_keypoints(image, keypoints, count=0), image)
 
 
-def test_scores_are_drawn_cell_by_cell():
+def test_scores_are_drawn_cell_by_cell() -> None:
     picture = draw_scores(np.float32([[0.0, 1.0], [0.5, 2.0]]), (16, 8))
     assert picture.shape == (8, 16, 3)
     light = picture.astype(int).sum(axis=2)
     assert light[0, 0] < light[4, 0] < light[0, 8] == light[4, 8]
 
 
-def test_a_pair_is_drawn_side_by_side():
+def test_a_pair_is_drawn_side_by_side() -> None:
     image, keypoints = np.zeros((16, 24, 3), np.uint8), keypoints_at([])
     picture = draw_pair((image, image), (keypoints, keypoints), (np.zeros((2, 3), np.float32),) * 2)
     assert picture.shape == (16, 4 * 24, 3) and picture.dtype == np.uint8

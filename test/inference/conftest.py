@@ -4,8 +4,12 @@
 A tiny network as a checkpoint and as an ONNX file, made once, and images to run it on.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import sys
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,7 +22,7 @@ TINY = NetworkConfig(
 )
 
 
-def tiny_checkpoint(name='tiny', config=TINY, is_trained=True):
+def tiny_checkpoint(name: str = 'tiny', config: Any = TINY, is_trained: bool = True) -> Any:
     torch = pytest.importorskip('torch')
     from kp2d_ros.networks.build import build_network
     from kp2d_ros.networks.checkpoint import checkpoint_from_network
@@ -36,7 +40,7 @@ def tiny_checkpoint(name='tiny', config=TINY, is_trained=True):
 
 
 @pytest.fixture(scope='module', autouse=True)
-def one_thread():
+def one_thread() -> Iterator[None]:
     """
     Layers as small as these only wait for each other on several threads.
     """
@@ -51,7 +55,7 @@ def one_thread():
 
 
 @pytest.fixture(scope='session')
-def checkpoint():
+def checkpoint() -> Any:
     """
     The weights of a tiny colour network that counts as trained.
     """
@@ -59,7 +63,7 @@ def checkpoint():
 
 
 @pytest.fixture(scope='session')
-def gray_checkpoint():
+def gray_checkpoint() -> Any:
     """
     The same for gray images.
     """
@@ -67,7 +71,7 @@ def gray_checkpoint():
 
 
 @pytest.fixture(scope='session')
-def checkpoint_file(checkpoint, tmp_path_factory):
+def checkpoint_file(checkpoint: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """
     The colour network as a file of ours.
     """
@@ -79,7 +83,7 @@ def checkpoint_file(checkpoint, tmp_path_factory):
 
 
 @pytest.fixture(scope='session')
-def exported(checkpoint, tmp_path_factory):
+def exported(checkpoint: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """
     The report of the colour network's export to a file that takes any size.
     """
@@ -90,12 +94,12 @@ def exported(checkpoint, tmp_path_factory):
 
 
 @pytest.fixture(scope='session')
-def texture():
+def texture() -> Callable[..., Any]:
     """
     A function: a smooth random RGB image of a width and height, the same each time.
     """
 
-    def make(width, height):
+    def make(width: int, height: int) -> Any:
         noise = np.random.default_rng(5).integers(0, 256, (height, width, 3), dtype=np.uint8)
         blurred = cv2.GaussianBlur(noise, (0, 0), 1.6).astype(np.float32)
         return np.clip((blurred - 127.5) * 4 + 127.5, 0, 255).astype(np.uint8)

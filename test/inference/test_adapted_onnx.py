@@ -6,9 +6,13 @@ ONNX models of others: small graphs that give constants or echo their input, beh
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from kp2d_ros.core.errors import BackendError, ConfigError, DataError
@@ -19,7 +23,9 @@ SCORES = np.float32([0.2, 0.9, 0.5])
 DESCRIPTORS = np.float32([[3, 0, 4, 0], [0, 2, 0, 0], [1, 1, 1, 1]])
 
 
-def write_model(path, outputs, layout=(1, 3, 'H', 'W'), kind=TensorProto.FLOAT):
+def write_model(
+    path: Path, outputs: Any, layout: tuple[int, int, str, str] = (1, 3, 'H', 'W'), kind: Any = TensorProto.FLOAT
+) -> Path:
     """
     A model that takes an image and gives constants, whatever it shows.
     """
@@ -34,7 +40,7 @@ def write_model(path, outputs, layout=(1, 3, 'H', 'W'), kind=TensorProto.FLOAT):
     return path
 
 
-def write_echo(path, layout, kind=TensorProto.FLOAT):
+def write_echo(path: Path, layout: Any, kind: Any = TensorProto.FLOAT) -> None:
     """
     A model whose descriptor of the one point (0, 0) is its whole input.
     """
@@ -56,18 +62,18 @@ def write_echo(path, layout, kind=TensorProto.FLOAT):
     onnx.save(model, path)
 
 
-def adapt(folder, text):
+def adapt(folder: Path, text: str) -> AdaptedModel:
     path = folder / 'adapter.yaml'
     path.write_text(f'model: model.onnx\n{text}\n')
     return AdaptedModel(path)
 
 
 @pytest.fixture
-def image(rng):
+def image(rng: np.random.Generator) -> NDArray[Any]:
     return rng.integers(1, 256, (24, 40, 3), dtype=np.uint8)
 
 
-def test_points_come_best_first_with_unit_descriptors(tmp_path, image):
+def test_points_come_best_first_with_unit_descriptors(tmp_path: Path, image: Any) -> None:
     outputs = {'keypoints': XY[None], 'scores': SCORES[None], 'descriptors': DESCRIPTORS[None]}
     write_model(tmp_path / 'model.onnx', outputs)
     found = adapt(tmp_path, 'output: {scores: scores}').extract(image)
@@ -76,7 +82,7 @@ def test_points_come_best_first_with_unit_descriptors(tmp_path, image):
     assert found.descriptors[2].tolist() == pytest.approx([0.6, 0, 0.8, 0])
 
 
-def test_without_scores_the_order_of_the_model_stays(tmp_path, image):
+def test_without_scores_the_order_of_the_model_stays(tmp_path: Path, image: Any) -> None:
     whole = {'points': XY.astype(np.int64)[None], 'descriptors': DESCRIPTORS.T[None].copy()}
     write_model(tmp_path / 'model.onnx', whole)
     found = adapt(tmp_path, 'output: {keypoints: points, descriptors_in: columns}').extract(image)
@@ -95,26 +101,26 @@ def test_without_scores_the_order_of_the_model_stays(tmp_path, image):
         ('coordinates: signed, origin: edge', (0.625 * 40 - 0.5, 0.75 * 24 - 0.5)),
     ],
 )
-def test_coordinates_become_pixels(tmp_path, image, output, expected):
+def test_coordinates_become_pixels(tmp_path: Path, image: Any, output: str, expected: tuple[Any, ...]) -> None:
     point = np.float32([[10, 5]]) if 'pixels' in output else np.float32([[0.25, 0.5]])
     write_model(tmp_path / 'model.onnx', {'keypoints': point, 'descriptors': DESCRIPTORS[:1]})
     found = adapt(tmp_path, f'output: {{{output}}}').extract(image)
     assert found.xy[0].tolist() == pytest.approx(expected)
 
 
-def test_points_of_a_resized_image_come_back_to_the_input(tmp_path, image):
+def test_points_of_a_resized_image_come_back_to_the_input(tmp_path: Path, image: Any) -> None:
     write_model(tmp_path / 'model.onnx', {'keypoints': XY, 'descriptors': DESCRIPTORS}, (1, 3, 48, 80))
     found = adapt(tmp_path, 'input: {width: 80, height: 48}').extract(image)
     assert found.xy == pytest.approx((XY + 0.5) / 2 - 0.5)
 
 
-def test_points_in_the_padding_and_without_a_number_are_dropped(tmp_path, image):
+def test_points_in_the_padding_and_without_a_number_are_dropped(tmp_path: Path, image: Any) -> None:
     xy = np.float32([[10, 5], [45, 5], [np.nan, 1], [5, 30]])
     write_model(tmp_path / 'model.onnx', {'keypoints': xy, 'descriptors': np.ones((4, 2), np.float32)})
     assert adapt(tmp_path, 'input: {size_multiple: 32}').extract(image).xy.tolist() == [[10, 5]]
 
 
-def test_no_points_are_no_fault(tmp_path, image):
+def test_no_points_are_no_fault(tmp_path: Path, image: Any) -> None:
     nothing = {'keypoints': np.zeros((1, 0, 2), np.float32), 'descriptors': np.zeros((1, 0, 4), np.float32)}
     write_model(tmp_path / 'model.onnx', nothing)
     assert adapt(tmp_path, '').extract(image).descriptors.shape == (0, 4)
@@ -122,7 +128,7 @@ def test_no_points_are_no_fault(tmp_path, image):
 
 @pytest.mark.parametrize('channels', ['gray', 'rgb', 'bgr'])
 @pytest.mark.parametrize('layout', ['nchw', 'nhwc'])
-def test_images_go_in_as_the_adapter_says(tmp_path, image, channels, layout):
+def test_images_go_in_as_the_adapter_says(tmp_path: Path, image: Any, channels: str, layout: str) -> None:
     count = 1 if channels == 'gray' else 3
     write_echo(tmp_path / 'model.onnx', (1, count, 24, 40) if layout == 'nchw' else (1, 24, 40, count))
     text = f'input: {{channels: {channels}, layout: {layout}, scale: 0.5, mean: [1], std: [2]}}'
@@ -138,13 +144,13 @@ def test_images_go_in_as_the_adapter_says(tmp_path, image, channels, layout):
     assert found == pytest.approx(expected.ravel() / np.linalg.norm(expected), abs=1e-6)
 
 
-def test_a_model_may_take_bytes(tmp_path, image):
+def test_a_model_may_take_bytes(tmp_path: Path, image: Any) -> None:
     write_echo(tmp_path / 'model.onnx', (1, 24, 40, 3), TensorProto.UINT8)
     found = adapt(tmp_path, 'input: {layout: nhwc}').extract(image).descriptors[0]
     assert found == pytest.approx(image.ravel() / np.linalg.norm(image.astype(float)), abs=1e-6)
 
 
-def test_bits_stay_bits(tmp_path, image):
+def test_bits_stay_bits(tmp_path: Path, image: Any) -> None:
     bits = np.arange(96, dtype=np.uint8).reshape(3, 32)
     write_model(tmp_path / 'model.onnx', {'keypoints': XY, 'descriptors': bits})
     found = adapt(tmp_path, 'output: {bits: true}').extract(image)
@@ -162,13 +168,13 @@ def test_bits_stay_bits(tmp_path, image):
         ('input: {width: 10}', ConfigError, 'width, height: found 10 and 0, expected both or none'),
     ],
 )
-def test_an_adapter_that_does_not_fit_is_refused(tmp_path, text, error, words):
+def test_an_adapter_that_does_not_fit_is_refused(tmp_path: Path, text: str, error: Any, words: str) -> None:
     write_model(tmp_path / 'model.onnx', {'keypoints': XY, 'descriptors': DESCRIPTORS})
     with pytest.raises(error, match=words):
         adapt(tmp_path, text)
 
 
-def test_outputs_of_other_shapes_are_named(tmp_path, image):
+def test_outputs_of_other_shapes_are_named(tmp_path: Path, image: Any) -> None:
     write_model(tmp_path / 'model.onnx', {'keypoints': XY, 'descriptors': DESCRIPTORS[:2]})
     with pytest.raises(
         BackendError, match=r'model\.onnx at 40x24: descriptors: found shape \(2, 4\), expected \(3, D\)'
@@ -176,7 +182,7 @@ def test_outputs_of_other_shapes_are_named(tmp_path, image):
         adapt(tmp_path, '').extract(image)
 
 
-def test_a_model_that_is_missing_or_none_is_named(tmp_path):
+def test_a_model_that_is_missing_or_none_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r'model\.onnx: cannot be read'):
         adapt(tmp_path, '')
     (tmp_path / 'none.yaml').write_text('input: {channels: gray}\n')

@@ -80,7 +80,7 @@ def test_the_colour_order_has_to_be_said_and_counts(images: list[ImageArray]) ->
     with pytest.raises(ShapeError, match="three channels and color='gray'"):
         extractor.extract(image, color='gray')
     with pytest.raises(ShapeError, match="one channel and color='hsv'"):
-        extractor.extract(image[..., 0], color='hsv')  # type: ignore[arg-type]
+        extractor.extract(image[..., 0], color='hsv')
 
 
 def test_gray_images_need_no_colour_order(images: list[ImageArray]) -> None:

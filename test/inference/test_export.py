@@ -4,9 +4,12 @@
 Tests of the export; one real export serves them all, since torch needs seconds for it.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import errno
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,13 +24,13 @@ from kp2d_ros.inference.export import TOLERANCE, Differences, check_differences,
 from kp2d_ros.inference.onnx_file import read_onnx_file
 
 
-def test_the_exported_network_gives_the_same_keypoints(exported):
+def test_the_exported_network_gives_the_same_keypoints(exported: Any) -> None:
     assert exported.differences.score < 1e-5
     assert exported.differences.xy_px < 1e-3
     assert exported.differences.descriptor < 1e-5
 
 
-def test_reports_what_was_written(exported, checkpoint):
+def test_reports_what_was_written(exported: Any, checkpoint: Any) -> None:
     assert exported.metadata.model_id == checkpoint.info.model_id
     assert exported.byte_count == exported.path.stat().st_size > 1000
     assert (
@@ -38,12 +41,12 @@ def test_reports_what_was_written(exported, checkpoint):
     ) == (0, 0, 8, 16)
 
 
-def test_the_file_stands_alone(exported):
+def test_the_file_stands_alone(exported: Any) -> None:
     read_onnx_file(exported.path)
     assert [p.name for p in exported.path.parent.iterdir()] == ['tiny.onnx']
 
 
-def test_other_weights_under_the_same_graph_are_noticed(exported, checkpoint):
+def test_other_weights_under_the_same_graph_are_noticed(exported: Any, checkpoint: Any) -> None:
     state = {k: v + 0.05 if k == 'convPb.bias' else v for k, v in checkpoint.state.items()}
     found = export.compare(dataclasses.replace(checkpoint, state=state), exported.path)
     assert found.xy_px > 0.1
@@ -54,13 +57,15 @@ def test_other_weights_under_the_same_graph_are_noticed(exported, checkpoint):
 
 @pytest.mark.parametrize('name', ['score', 'xy_px', 'descriptor'])
 @pytest.mark.parametrize('value', [0.2, np.inf, np.nan])
-def test_refuses_any_difference_above_its_tolerance(tmp_path, name, value):
+def test_refuses_any_difference_above_its_tolerance(tmp_path: Path, name: str, value: Any) -> None:
     check_differences(tmp_path, TOLERANCE)
     with pytest.raises(BackendError, match='expected at most'):
         check_differences(tmp_path, dataclasses.replace(TOLERANCE, **{name: value}))
 
 
-def test_a_file_that_differs_is_not_kept(tmp_path, checkpoint, exported, monkeypatch):
+def test_a_file_that_differs_is_not_kept(
+    tmp_path: Path, checkpoint: Any, exported: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import onnx
 
     monkeypatch.setattr(export, '_traced', lambda *_: without_metadata(onnx.load(exported.path)))
@@ -70,18 +75,20 @@ def test_a_file_that_differs_is_not_kept(tmp_path, checkpoint, exported, monkeyp
     assert list(tmp_path.iterdir()) == []
 
 
-def without_metadata(model):
+def without_metadata(model: Any) -> Any:
     del model.metadata_props[:]
     return model
 
 
 @pytest.mark.parametrize(('height', 'width'), [(48, 0), (48, 60), (-8, 8)])
-def test_refuses_sizes_that_the_network_cannot_take(tmp_path, checkpoint, height, width):
+def test_refuses_sizes_that_the_network_cannot_take(tmp_path: Path, checkpoint: Any, height: int, width: int) -> None:
     with pytest.raises(ConfigError, match='multiples of 8'):
         export_onnx(checkpoint, tmp_path / 'x.onnx', height, width)
 
 
-def test_refuses_a_folder_that_cannot_be_written_before_any_work(tmp_path, checkpoint, monkeypatch):
+def test_refuses_a_folder_that_cannot_be_written_before_any_work(
+    tmp_path: Path, checkpoint: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(export, '_traced', lambda *_: pytest.fail('traced'))
     monkeypatch.setattr(Path, 'touch', read_only)
     with pytest.raises(DataError, match=r'x\.onnx: cannot be written: Read-only file system'):
@@ -89,11 +96,11 @@ def test_refuses_a_folder_that_cannot_be_written_before_any_work(tmp_path, check
     assert list(tmp_path.iterdir()) == []
 
 
-def read_only(*_):
+def read_only(*_: Any) -> None:
     raise OSError(errno.EROFS, 'Read-only file system')
 
 
-def test_the_file_does_not_tell_where_it_was_made(exported):
+def test_the_file_does_not_tell_where_it_was_made(exported: Any) -> None:
     content = exported.path.read_bytes()
     assert str(Path(kp2d_ros.__file__).parent).encode() not in content
     assert b'site-packages' not in content and b'stack_trace' not in content

@@ -1,11 +1,15 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from collections.abc import Iterator
+
 import pytest
 import torch
 
 
 @pytest.fixture(autouse=True, scope='package')
-def one_thread():
+def one_thread() -> Iterator[None]:
     """
     The networks of these tests are too small to share between threads.
     """

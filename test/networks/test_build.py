@@ -1,5 +1,9 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -12,7 +16,7 @@ SIZES = {'channels': (4, 6, 8, 10), 'head_channels': 12, 'upsample_channels': 5,
 
 @pytest.mark.parametrize('values', [{}, {'do_upsample': False}, {'architecture': 'resnet18'}], ids=str)
 @torch.no_grad()
-def test_folded_network_has_the_same_outputs_and_no_batch_norm(values):
+def test_folded_network_has_the_same_outputs_and_no_batch_norm(values: dict[str, Any]) -> None:
     torch.manual_seed(0)
     network = build_network(NetworkConfig(**SIZES | values))
     for module in network.modules():
@@ -31,24 +35,24 @@ def test_folded_network_has_the_same_outputs_and_no_batch_norm(values):
     assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
 
 
-def macs(name, height, width):
+def macs(name: str, height: int, width: int) -> Any:
     with torch.device('meta'):
         return count_macs(build_network(network_config(name)), height, width)
 
 
 @pytest.mark.parametrize(('name', 'expected'), [('v4', 13.17e9), ('v0', 7.51e9)])
-def test_published_costs(name, expected):
+def test_published_costs(name: str, expected: float) -> None:
     assert macs(name, 240, 320) == pytest.approx(expected, rel=1e-3)
     assert macs(name, 480, 640) == 4 * macs(name, 240, 320)
 
 
-def test_compact_networks_cost_at_most_a_tenth_of_v4():
+def test_compact_networks_cost_at_most_a_tenth_of_v4() -> None:
     compact = [name for name in PRESETS if name.startswith('compact')]
     assert len(compact) >= 2
     assert all(macs(name, 240, 320) <= 0.1 * macs('v4', 240, 320) for name in compact)
 
 
-def test_counting_leaves_the_network_alone():
+def test_counting_leaves_the_network_alone() -> None:
     network = build_network(network_config('compact-s'))
     count_macs(network, 32, 32)
     assert network.training

@@ -1,9 +1,13 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
 import dataclasses
 import json
 import sys
 import types
+from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
@@ -26,19 +30,19 @@ TINY = NetworkConfig(channels=(4, 4, 6, 8), head_channels=6, upsample_channels=4
 
 
 @pytest.fixture
-def network():
+def network() -> Any:
     torch.manual_seed(0)
     return build_network(TINY).eval()
 
 
 @pytest.fixture
-def cfg_node(monkeypatch):
+def cfg_node(monkeypatch: pytest.MonkeyPatch) -> Any:
     """
     A class that pickles like the settings of the public code: yacs.config.CfgNode, a dict with flags.
     """
 
-    class CfgNode(dict):
-        def __init__(self, values):
+    class CfgNode(dict[str, Any]):
+        def __init__(self, values: Any) -> None:
             super().__init__({k: CfgNode(v) if isinstance(v, dict) else v for k, v in values.items()})
             self.__dict__['__immutable__'] = True
             self.__dict__['__deprecated_keys__'] = {'old'}
@@ -46,13 +50,13 @@ def cfg_node(monkeypatch):
 
     CfgNode.__module__, CfgNode.__qualname__ = 'yacs.config', 'CfgNode'
     module = types.ModuleType('yacs.config')
-    module.CfgNode = CfgNode
+    monkeypatch.setattr(module, 'CfgNode', CfgNode, raising=False)
     monkeypatch.setitem(sys.modules, 'yacs', types.ModuleType('yacs'))
     monkeypatch.setitem(sys.modules, 'yacs.config', module)
     return CfgNode
 
 
-def save_public(path, state, cfg_node, *, zipped=True, **parameters):
+def save_public(path: Path, state: Any, cfg_node: Any, *, zipped: bool = True, **parameters: Any) -> None:
     settings = {
         'name': '',
         'arch': {'seed': 42, 'epochs': 50},
@@ -64,17 +68,17 @@ def save_public(path, state, cfg_node, *, zipped=True, **parameters):
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
 
 
-def outputs(network):
+def outputs(network: Any) -> Any:
     with torch.no_grad():
         return network(torch.linspace(0, 1, 3 * 32 * 64).reshape(1, 3, 32, 64))
 
 
-def assert_same_outputs(first, second):
+def assert_same_outputs(first: Any, second: Any) -> None:
     for one, other in zip(outputs(first), outputs(second), strict=True):
         assert torch.equal(one, other)
 
 
-def test_round_trip_keeps_weights_settings_and_identity(network, tmp_path):
+def test_round_trip_keeps_weights_settings_and_identity(network: Any, tmp_path: Path) -> None:
     saved = checkpoint_from_network(network, 'kp2d-tiny', is_trained=True, metadata={'training': {'steps': 300}})
     save_checkpoint(tmp_path / 'a.safetensors', saved)
     loaded, info = load_network(tmp_path / 'a.safetensors')
@@ -86,7 +90,7 @@ def test_round_trip_keeps_weights_settings_and_identity(network, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ['a.safetensors']
 
 
-def test_round_trip_keeps_how_keypoints_are_placed(network, tmp_path):
+def test_round_trip_keeps_how_keypoints_are_placed(network: Any, tmp_path: Path) -> None:
     sigmoid = build_network(dataclasses.replace(TINY, location='sigmoid')).eval()
     sigmoid.load_state_dict(network.state_dict())
     save_checkpoint(tmp_path / 'a.safetensors', checkpoint_from_network(sigmoid, 'tiny', is_trained=True))
@@ -96,7 +100,7 @@ def test_round_trip_keeps_how_keypoints_are_placed(network, tmp_path):
     assert not torch.equal(outputs(loaded).xy, outputs(network).xy)
 
 
-def test_half_precision_file_is_smaller_and_keeps_its_identity(network, tmp_path):
+def test_half_precision_file_is_smaller_and_keeps_its_identity(network: Any, tmp_path: Path) -> None:
     for half in (False, True):
         checkpoint = checkpoint_from_network(network, 'tiny', is_trained=False, half=half)
         save_checkpoint(tmp_path / f'{half}.safetensors', checkpoint)
@@ -110,7 +114,7 @@ def test_half_precision_file_is_smaller_and_keeps_its_identity(network, tmp_path
     assert torch.allclose(outputs(loaded).descriptors, outputs(network).descriptors, atol=1e-3)
 
 
-def test_training_a_loaded_network_leaves_the_checkpoint_alone(network):
+def test_training_a_loaded_network_leaves_the_checkpoint_alone(network: Any) -> None:
     checkpoint = checkpoint_from_network(network, 'tiny', is_trained=False)
     loaded = network_from_checkpoint(checkpoint)
     with torch.no_grad():
@@ -120,7 +124,7 @@ def test_training_a_loaded_network_leaves_the_checkpoint_alone(network):
     assert all(p.requires_grad for p in loaded.parameters())
 
 
-def test_hash_depends_on_names_types_shapes_and_values():
+def test_hash_depends_on_names_types_shapes_and_values() -> None:
     states = [
         {'a': torch.zeros(2, 3)},
         {'b': torch.zeros(2, 3)},
@@ -134,7 +138,9 @@ def test_hash_depends_on_names_types_shapes_and_values():
 
 
 @pytest.mark.parametrize('zipped', [True, False], ids=['zip', 'before torch 1.6'])
-def test_public_checkpoint_gives_identical_outputs(cfg_node, tmp_path, zipped, monkeypatch):
+def test_public_checkpoint_gives_identical_outputs(
+    cfg_node: Any, tmp_path: Path, zipped: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     torch.manual_seed(0)
     network = build_network(NetworkConfig()).eval()
     path = tmp_path / 'v4.ckpt'
@@ -148,7 +154,7 @@ def test_public_checkpoint_gives_identical_outputs(cfg_node, tmp_path, zipped, m
     assert info.is_trained
 
 
-def test_unused_layers_of_the_public_code_are_dropped(cfg_node, tmp_path):
+def test_unused_layers_of_the_public_code_are_dropped(cfg_node: Any, tmp_path: Path) -> None:
     torch.manual_seed(0)
     full = build_network(NetworkConfig())  # the public code keeps convFb in V0, too
     save_public(tmp_path / 'v0.ckpt', full.state_dict(), cfg_node, do_upsample=False, do_cross=False)
@@ -157,7 +163,7 @@ def test_unused_layers_of_the_public_code_are_dropped(cfg_node, tmp_path):
     assert (info.config.do_upsample, info.config.do_cross) == (False, False)
 
 
-def test_public_resnet_is_loaded_without_its_classifier(network, cfg_node, tmp_path):
+def test_public_resnet_is_loaded_without_its_classifier(network: Any, cfg_node: Any, tmp_path: Path) -> None:
     config = NetworkConfig(architecture='resnet18', channels=(4, 4, 4, 4), head_channels=4, descriptor_dim=5)
     state = build_network(config).state_dict()
     classifier = {'encoderK.rn.fc.weight': torch.zeros(3, 4), 'encoderK.rn.fc.bias': torch.zeros(3)}
@@ -168,15 +174,15 @@ def test_public_resnet_is_loaded_without_its_classifier(network, cfg_node, tmp_p
         load_checkpoint(tmp_path / 'b.ckpt')
 
 
-def test_bare_state_dict_needs_to_know_its_network(network, tmp_path):
+def test_bare_state_dict_needs_to_know_its_network(network: Any, tmp_path: Path) -> None:
     torch.save(network.state_dict(), tmp_path / 'a.pth')
     with pytest.raises(DataError, match=r'a\.pth: found no settings config\.model\.params'):
         load_checkpoint(tmp_path / 'a.pth')
     assert_same_outputs(network_from_checkpoint(load_checkpoint(tmp_path / 'a.pth', TINY)), network)
 
 
-def test_wrong_keys_and_shapes_are_named(network, tmp_path):
-    def refused(state, message):
+def test_wrong_keys_and_shapes_are_named(network: Any, tmp_path: Path) -> None:
+    def refused(state: Any, message: Any) -> None:
         torch.save(state, tmp_path / 'a.pth')
         with pytest.raises(BackendError, match=message):
             load_checkpoint(tmp_path / 'a.pth', TINY)
@@ -189,7 +195,7 @@ def test_wrong_keys_and_shapes_are_named(network, tmp_path):
     refused(state | {'conv1a.1.num_batches_tracked': torch.tensor(1.0)}, 'num_batches_tracked: found torch.float32')
 
 
-def test_weights_that_are_not_finite_are_refused(network, tmp_path):
+def test_weights_that_are_not_finite_are_refused(network: Any, tmp_path: Path) -> None:
     state = dict(network.state_dict()) | {'convDb.bias': torch.tensor([float('nan')])}
     torch.save(state, tmp_path / 'a.pth')
     with pytest.raises(DataError, match=r'convDb\.bias: found a number that is not finite'):
@@ -201,19 +207,21 @@ def test_weights_that_are_not_finite_are_refused(network, tmp_path):
 
 
 @pytest.mark.parametrize('parameters', [{'keypoint_net_type': 'Other'}, {'do_cross': 'yes'}, {'use_color': [[]]}])
-def test_public_settings_of_another_kind_are_refused(network, cfg_node, tmp_path, parameters):
+def test_public_settings_of_another_kind_are_refused(
+    network: Any, cfg_node: Any, tmp_path: Path, parameters: dict[str, Any]
+) -> None:
     save_public(tmp_path / 'a.ckpt', network.state_dict(), cfg_node, **parameters)
     with pytest.raises(DataError, match=f'{next(iter(parameters))}: found'):
         load_checkpoint(tmp_path / 'a.ckpt')
 
 
-def test_names_that_break_a_model_id_are_refused(network):
+def test_names_that_break_a_model_id_are_refused(network: Any) -> None:
     for name in ('', 'a b', 'a:b', 'x' * 65, '../a'):
         with pytest.raises(ConfigError, match='name of a network'):
             checkpoint_from_network(network, name, is_trained=False)
 
 
-def test_changed_weights_are_noticed(network, tmp_path):
+def test_changed_weights_are_noticed(network: Any, tmp_path: Path) -> None:
     path = tmp_path / 'a.safetensors'
     save_checkpoint(path, checkpoint_from_network(network, 'tiny', is_trained=False))
     data = bytearray(path.read_bytes())
@@ -234,7 +242,7 @@ def test_changed_weights_are_noticed(network, tmp_path):
         ({'metadata': None}, 'no metadata'),
     ],
 )
-def test_foreign_descriptions_are_refused(network, tmp_path, change, message):
+def test_foreign_descriptions_are_refused(network: Any, tmp_path: Path, change: dict[str, Any], message: str) -> None:
     checkpoint = checkpoint_from_network(network, 'tiny', is_trained=False)
     document = {'version': 1} | dataclasses.asdict(checkpoint.info) | change
     data = safetensors.torch.save(dict(checkpoint.state), {'kp2d_ros': json.dumps(document)})
@@ -244,13 +252,13 @@ def test_foreign_descriptions_are_refused(network, tmp_path, change, message):
 
 
 @pytest.mark.parametrize('document', [None, {'kp2d_ros': '[' * 10**5}, {'kp2d_ros': '3'}, {'other': 'x'}])
-def test_safetensors_without_a_description_are_refused(tmp_path, document):
+def test_safetensors_without_a_description_are_refused(tmp_path: Path, document: dict[str, Any] | None) -> None:
     (tmp_path / 'a.safetensors').write_bytes(safetensors.torch.save({'a': torch.zeros(1)}, document))
     with pytest.raises(DataError, match=r'a\.safetensors'):
         load_checkpoint(tmp_path / 'a.safetensors')
 
 
-def test_missing_truncated_and_empty_safetensors_are_refused(network, tmp_path):
+def test_missing_truncated_and_empty_safetensors_are_refused(network: Any, tmp_path: Path) -> None:
     path = tmp_path / 'a.safetensors'
     with pytest.raises(DataError, match='cannot be read'):
         load_checkpoint(path)
@@ -266,7 +274,7 @@ def test_missing_truncated_and_empty_safetensors_are_refused(network, tmp_path):
             load_checkpoint(path)
 
 
-def test_a_failed_save_leaves_the_old_file(network, tmp_path):
+def test_a_failed_save_leaves_the_old_file(network: Any, tmp_path: Path) -> None:
     path = tmp_path / 'a.safetensors'
     checkpoint = checkpoint_from_network(network, 'tiny', is_trained=False)
     save_checkpoint(path, checkpoint)
@@ -280,14 +288,14 @@ def test_a_failed_save_leaves_the_old_file(network, tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_device_that_is_not_there_is_refused(network):
+def test_a_device_that_is_not_there_is_refused(network: Any) -> None:
     checkpoint = checkpoint_from_network(network, 'tiny', is_trained=False)
     with pytest.raises(BackendError, match="device: found 'warp:0'"):
         network_from_checkpoint(checkpoint, 'warp:0')
 
 
 @pytest.mark.parametrize('use_color', [True, False])
-def test_imagenet_weights_of_torchvision_fill_the_encoder(tmp_path, use_color):
+def test_imagenet_weights_of_torchvision_fill_the_encoder(tmp_path: Path, use_color: bool) -> None:
     config = NetworkConfig(
         architecture='resnet18', channels=(4, 6, 8, 10), head_channels=8, descriptor_dim=5, use_color=use_color
     )
@@ -301,6 +309,6 @@ def test_imagenet_weights_of_torchvision_fill_the_encoder(tmp_path, use_color):
     assert torch.allclose(found['conv1.weight'].sum(dim=1), donor['conv1.weight'].sum(dim=1), atol=1e-6)
 
 
-def test_imagenet_weights_are_for_a_resnet_only(network, tmp_path):
+def test_imagenet_weights_are_for_a_resnet_only(network: Any, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match='resnet18'):
         load_encoder(network, tmp_path / 'resnet18.pth')

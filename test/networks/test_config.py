@@ -1,19 +1,23 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 
 from kp2d_ros.core.errors import ConfigError
 from kp2d_ros.networks.config import NetworkConfig, network_config
 
 
-def test_unknown_network_is_refused_with_the_nearest_name():
+def test_unknown_network_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(ConfigError, match="'compact-x', did you mean compact-"):
         network_config('compact-x')
     with pytest.raises(ConfigError, match='expected one of v0'):
         network_config('superpoint')
 
 
-def test_versions_differ_in_their_switches_only():
+def test_versions_differ_in_their_switches_only() -> None:
     v0, v1, v4 = (network_config(name) for name in ('v0', 'v1', 'v4'))
     assert (v0.do_upsample, v0.do_cross, v0.cross_ratio) == (False, False, 1.0)
     assert (v1.do_upsample, v1.do_cross, v1.cross_ratio) == (False, True, 2.0)
@@ -33,6 +37,6 @@ def test_versions_differ_in_their_switches_only():
         ({'architecture': 'resnet18', 'do_upsample': False}, 'do_upsample'),
     ],
 )
-def test_impossible_networks_are_refused(values, message):
+def test_impossible_networks_are_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         NetworkConfig(**values)

@@ -1,6 +1,9 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
@@ -24,7 +27,7 @@ VARIANTS = {
 }
 
 
-def random_network(config, seed=0):
+def random_network(config: Any, seed: int = 0) -> Any:
     """
     A network whose batch norms are not at their neutral initialisation, in evaluation mode.
     """
@@ -39,18 +42,18 @@ def random_network(config, seed=0):
     return network.eval()
 
 
-def literal_forward(state, image, config):
+def literal_forward(state: Any, image: Any, config: Any) -> tuple[Any, Any, Any]:
     """
     The published network, written down once more from its layer names.
     """
 
-    def cbl(x, name, active=True):
+    def cbl(x: Any, name: str, active: bool = True) -> Any:
         x = F.conv2d(x, state[f'{name}.0.weight'], padding=1)
         norm = [state[f'{name}.1.{key}'][:, None, None] for key in ('running_mean', 'running_var', 'weight', 'bias')]
         x = (x - norm[0]) / (norm[1] + 1e-5).sqrt() * norm[2] + norm[3]
         return torch.where(x > 0, x, 0.01 * x) if active else x
 
-    def conv(x, name):
+    def conv(x: Any, name: str) -> Any:
         return F.conv2d(x, state[f'{name}.weight'], state[f'{name}.bias'], padding=1)
 
     x = (image - 0.5) * config.input_scale
@@ -80,7 +83,7 @@ def literal_forward(state, image, config):
 
 @pytest.mark.parametrize('config', VARIANTS.values(), ids=VARIANTS)
 @torch.no_grad()
-def test_forward_equals_the_published_layers(config):
+def test_forward_equals_the_published_layers(config: Any) -> None:
     network = random_network(config).double()
     image = torch.rand(2, config.image_channels, 32, 40, dtype=torch.float64)
     for found, expected in zip(network(image), literal_forward(network.state_dict(), image, config), strict=True):
@@ -89,7 +92,7 @@ def test_forward_equals_the_published_layers(config):
 
 @pytest.mark.parametrize(('name', 'parameters', 'dim'), [('v4', 5_312_227, 256), ('v0', 4_131_555, 256)])
 @torch.no_grad()
-def test_published_sizes(name, parameters, dim):
+def test_published_sizes(name: str, parameters: int, dim: int) -> None:
     with torch.device('meta'):
         network = build_network(network_config(name))
         maps = network(torch.empty(1, 3, 240, 320))
@@ -100,7 +103,7 @@ def test_published_sizes(name, parameters, dim):
     assert maps.descriptors.shape == (1, dim, 240 // stride, 320 // stride)
 
 
-def test_layers_have_the_names_of_the_public_checkpoints():
+def test_layers_have_the_names_of_the_public_checkpoints() -> None:
     with torch.device('meta'):
         names = set(build_network(network_config('v4')).state_dict())
     blocks = ['1a', '1b', '2a', '2b', '3a', '3b', '4a', '4b', 'Da', 'Pa', 'Fa', 'Fb', 'Faa']
@@ -110,7 +113,7 @@ def test_layers_have_the_names_of_the_public_checkpoints():
 
 
 @torch.no_grad()
-def test_maps_mean_the_same_in_training_and_evaluation():
+def test_maps_mean_the_same_in_training_and_evaluation() -> None:
     network = random_network(TINY)
     image = torch.rand(2, 3, 32, 32)
     evaluated = network(image)
@@ -123,7 +126,7 @@ def test_maps_mean_the_same_in_training_and_evaluation():
 
 
 @torch.no_grad()
-def test_one_image_gives_the_same_alone_and_in_a_batch():
+def test_one_image_gives_the_same_alone_and_in_a_batch() -> None:
     network = random_network(TINY)
     images = torch.rand(3, 3, 32, 40)
     together = network(images)
@@ -134,7 +137,7 @@ def test_one_image_gives_the_same_alone_and_in_a_batch():
 
 @pytest.mark.parametrize('points', [3, 50])
 @torch.no_grad()
-def test_describing_some_points_equals_sampling_the_dense_map(points):
+def test_describing_some_points_equals_sampling_the_dense_map(points: int) -> None:
     network = random_network(TINY)
     image = torch.rand(2, 3, 32, 40)
     xy = torch.rand(2, points, 2) * torch.tensor([39.0, 31.0])
@@ -155,18 +158,18 @@ def test_describing_some_points_equals_sampling_the_dense_map(points):
         ((3, 32, 32), 'of shape'),
     ],
 )
-def test_images_of_another_shape_are_refused(shape, message):
+def test_images_of_another_shape_are_refused(shape: tuple[Any, ...], message: str) -> None:
     with pytest.raises(ShapeError, match=message):
         random_network(TINY)(torch.zeros(shape))
 
 
-def test_bytes_are_refused():
+def test_bytes_are_refused() -> None:
     with pytest.raises(ShapeError, match=r'found torch\.uint8'):
         random_network(TINY)(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
 
 
 @pytest.mark.parametrize('config', VARIANTS.values(), ids=VARIANTS)
-def test_gradients_reach_every_parameter(config):
+def test_gradients_reach_every_parameter(config: Any) -> None:
     torch.manual_seed(0)
     network = build_network(dataclasses.replace(config, with_drop=True))
     maps = network(torch.rand(2, config.image_channels, 24, 24))
@@ -179,7 +182,7 @@ def test_gradients_reach_every_parameter(config):
     assert all(p.grad is not None for p in network.parameters())  # no parameter is unused
 
 
-def test_dropout_acts_in_training_only():
+def test_dropout_acts_in_training_only() -> None:
     network = build_network(dataclasses.replace(TINY, with_drop=True))
     image = torch.rand(1, 3, 32, 32)
     assert not torch.equal(network(image).descriptors, network(image).descriptors)
@@ -221,7 +224,7 @@ def test_dropout_follows_every_stage_and_the_first_layer_of_every_head(config: N
 
 
 @torch.no_grad()
-def test_half_precision_weights_give_pixels_in_single_precision():
+def test_half_precision_weights_give_pixels_in_single_precision() -> None:
     network = random_network(TINY)
     image = torch.rand(1, 3, 32, 640)
     expected = network(image)
@@ -232,7 +235,7 @@ def test_half_precision_weights_give_pixels_in_single_precision():
 
 
 @torch.no_grad()
-def test_exported_program_gives_the_same():
+def test_exported_program_gives_the_same() -> None:
     network = random_network(TINY)
     image = torch.rand(1, 3, 32, 40)
     program = torch.export.export(network, (image,))

@@ -1,11 +1,14 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
 import io
 import os
 import pickle
 import zipfile
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,26 +26,26 @@ class Command:
     Pickles into a call of the shell.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: Path) -> None:
         self.path = path
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
         return os.system, (f'touch {self.path}',)
 
 
-def save(path, content, zipped=True):
+def save(path: Path, content: Any, zipped: bool = True) -> Path:
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
     return path
 
 
-def zip_with(path, pickled, compression=zipfile.ZIP_STORED):
+def zip_with(path: Path, pickled: Any, compression: Any = zipfile.ZIP_STORED) -> Path:
     with zipfile.ZipFile(path, 'w', compression) as archive:
         archive.writestr('archive/data.pkl', pickled)
     return path
 
 
 @FORMATS
-def test_every_type_and_view_is_read_as_torch_reads_it(tmp_path, zipped):
+def test_every_type_and_view_is_read_as_torch_reads_it(tmp_path: Path, zipped: Any) -> None:
     base = torch.arange(24).reshape(4, 6)
     state = {
         'double': torch.rand(2, 3, dtype=torch.float64),
@@ -67,7 +70,7 @@ def test_every_type_and_view_is_read_as_torch_reads_it(tmp_path, zipped):
 
 @FORMATS
 @pytest.mark.parametrize('protocol', [2, 3])
-def test_settings_are_read_for_the_pickle_protocols_of_torch(tmp_path, zipped, protocol):
+def test_settings_are_read_for_the_pickle_protocols_of_torch(tmp_path: Path, zipped: Any, protocol: int) -> None:
     config = {'a': [1, 2.5, True, None, -7, 2**40], 'b': {'c': ('x', (), 'ü' * 300)}, 's': {'only'}}
     torch.save(
         {'state_dict': {'w': torch.ones(1)}, 'config': config},
@@ -87,7 +90,7 @@ def test_other_pickle_protocols_are_refused_with_what_is_read(tmp_path: Path, pr
 
 @FORMATS
 @pytest.mark.parametrize('place', ['weights', 'settings', 'whole'])
-def test_code_in_a_file_is_refused_and_not_run(tmp_path, zipped, place):
+def test_code_in_a_file_is_refused_and_not_run(tmp_path: Path, zipped: Any, place: str) -> None:
     victim = tmp_path / 'victim'
     content = {
         'weights': {'state_dict': {'w': Command(victim)}},
@@ -102,7 +105,7 @@ def test_code_in_a_file_is_refused_and_not_run(tmp_path, zipped, place):
 
 @FORMATS
 @pytest.mark.parametrize('thing', [Namespace(a=1), np.float64(1), torch.nn.Linear(1, 1), print], ids=str)
-def test_things_that_are_no_data_are_refused(tmp_path, zipped, thing):
+def test_things_that_are_no_data_are_refused(tmp_path: Path, zipped: Any, thing: Any) -> None:
     path = save(tmp_path / 'a.ckpt', {'state_dict': {'w': torch.ones(1)}, 'config': {'x': thing, 'y': {}}}, zipped)
     try:
         found = read_torch_file(path)
@@ -131,7 +134,7 @@ def test_things_that_are_no_data_are_refused(tmp_path, zipped, thing):
         b'\x80\x02KK\x85Q.',
     ],
 )
-def test_broken_and_foreign_pickles_are_refused(tmp_path, pickled):
+def test_broken_and_foreign_pickles_are_refused(tmp_path: Path, pickled: bytes) -> None:
     with pytest.raises(DataError, match=r'a\.pth: '):
         read_torch_file(zip_with(tmp_path / 'a.pth', pickled))
     (tmp_path / 'a.pth').write_bytes(pickled)
@@ -139,8 +142,8 @@ def test_broken_and_foreign_pickles_are_refused(tmp_path, pickled):
         read_torch_file(tmp_path / 'a.pth')
 
 
-def test_small_files_cannot_ask_for_much_memory_or_time(tmp_path):
-    nested = ()
+def test_small_files_cannot_ask_for_much_memory_or_time(tmp_path: Path) -> None:
+    nested: tuple[Any, ...] = ()
     for _ in range(60):
         nested = (nested, nested)  # hashing it would take 2**60 steps
     plain = pickle.dumps(nested, 2)[:-1]
@@ -191,14 +194,14 @@ def test_an_entry_that_is_there_twice_is_refused(tmp_path: Path) -> None:
         read_torch_file(path)
 
 
-def test_oversized_files_are_refused_unread(tmp_path):
+def test_oversized_files_are_refused_unread(tmp_path: Path) -> None:
     with (tmp_path / 'a.pth').open('wb') as stream:
         stream.truncate(torch_file.MAX_BYTES + 1)
     with pytest.raises(DataError, match='expected a file of at most'):
         read_torch_file(tmp_path / 'a.pth')
 
 
-def test_other_kinds_of_files_are_refused(tmp_path):
+def test_other_kinds_of_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match='cannot be read'):
         read_torch_file(tmp_path / 'missing.pth')
     with pytest.raises(DataError, match='expected a file'):
@@ -216,7 +219,7 @@ def test_other_kinds_of_files_are_refused(tmp_path):
 
 
 @FORMATS
-def test_every_truncation_gives_one_clear_error(tmp_path, zipped):
+def test_every_truncation_gives_one_clear_error(tmp_path: Path, zipped: Any) -> None:
     path = save(tmp_path / 'a.pth', {'w': torch.rand(20), 'v': torch.rand(30)}, zipped)
     data = path.read_bytes()
     for length in range(0, len(data) - 1, max(1, len(data) // 97)):
@@ -226,7 +229,7 @@ def test_every_truncation_gives_one_clear_error(tmp_path, zipped):
 
 
 @FORMATS
-def test_damaged_files_never_give_another_error(tmp_path, rng, zipped):
+def test_damaged_files_never_give_another_error(tmp_path: Path, rng: np.random.Generator, zipped: Any) -> None:
     stream = io.BytesIO()
     torch.save({'state_dict': {'w': torch.rand(5)}, 'config': {'a': 1}}, stream, _use_new_zipfile_serialization=zipped)
     refused = 0

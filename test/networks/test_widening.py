@@ -7,6 +7,7 @@ A widened network computes what the narrow one did, and its copies learn differe
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -25,7 +26,7 @@ WIDE = NetworkConfig(
 
 
 @pytest.fixture
-def narrow():
+def narrow() -> Any:
     torch.manual_seed(1)
     network = build_network(NARROW)
     for _ in range(3):  # batch statistics that are not 0 and 1
@@ -33,7 +34,7 @@ def narrow():
     return network.eval()
 
 
-def test_computes_the_same(narrow):
+def test_computes_the_same(narrow: Any) -> None:
     image = torch.rand(2, 3, 48, 64)
     with torch.no_grad():
         expected, found = narrow(image), widen(narrow, WIDE).eval()(image)
@@ -42,7 +43,7 @@ def test_computes_the_same(narrow):
     torch.testing.assert_close(found.descriptors, expected.descriptors.repeat(1, 3, 1, 1), rtol=1e-3, atol=1e-4)
 
 
-def test_copies_learn_different_things(narrow):
+def test_copies_learn_different_things(narrow: Any) -> None:
     network = widen(narrow, WIDE, noise=0.1).train()
     maps = network(torch.rand(2, 3, 48, 64))
     (maps.descriptors.square().mean() + maps.score.mean()).backward()
@@ -63,7 +64,7 @@ def test_copies_learn_different_things(narrow):
     ],
     ids=str,
 )
-def test_refuses_what_differs_in_more_than_its_width(narrow, change):
+def test_refuses_what_differs_in_more_than_its_width(narrow: Any, change: dict[str, Any]) -> None:
     wide = replace(WIDE, **change)
     assert not can_widen(NARROW, wide)
     with pytest.raises(ConfigError, match='narrower, and in nothing else'):

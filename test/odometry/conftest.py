@@ -6,10 +6,13 @@ Point scenes with known cameras: what a detector with chosen faults would see of
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from kp2d_ros.core.cameras import CameraModel, LensModel
 from kp2d_ros.core.records import Frame, Keypoints
@@ -22,7 +25,7 @@ PINHOLE = CameraModel(
 )
 
 
-def make_pose(translation=(0, 0, 0), rotation=(0, 0, 0)):
+def make_pose(translation: tuple[int, int, int] = (0, 0, 0), rotation: tuple[int, int, int] = (0, 0, 0)) -> Any:
     return transform_from(rotation_from_vector(np.array(rotation, float)), np.array(translation, float))
 
 
@@ -37,7 +40,7 @@ class Scene:
     camera: CameraModel = PINHOLE
     far: float = np.inf
 
-    def visible(self, world_from_camera):
+    def visible(self, world_from_camera: NDArray[Any]) -> tuple[Any, Any]:
         """
         Rows of the landmarks inside the image and not too far away, and their pixels.
         """
@@ -47,7 +50,13 @@ class Scene:
         rows = np.flatnonzero(inside & (points[:, 2] < self.far))
         return rows, xy[rows]
 
-    def keypoints(self, world_from_camera, rng, noise_px=0.0, outlier_share=0.0):
+    def keypoints(
+        self,
+        world_from_camera: NDArray[Any],
+        rng: np.random.Generator,
+        noise_px: float = 0.0,
+        outlier_share: float = 0.0,
+    ) -> Keypoints:
         """
         Keypoints in random order; outliers carry the descriptor of another landmark.
         """
@@ -59,7 +68,9 @@ class Scene:
         named[wrong] = rng.permutation(rows[wrong])
         return Keypoints(xy.astype(np.float32), np.ones(len(rows), np.float32), self.descriptors[named])
 
-    def rays(self, reference, current, rng, noise_px=0.0, outlier_share=0.0):
+    def rays(
+        self, reference: Any, current: Any, rng: np.random.Generator, noise_px: float = 0.0, outlier_share: float = 0.0
+    ) -> Any:
         """
         Rays of what both cameras see, row by row; outliers are anywhere in both images.
         """
@@ -79,13 +90,13 @@ class Player:
     Shows prepared keypoints to a frontend; its images are blank, and that is no matter to it.
     """
 
-    def __init__(self, config=None, camera=PINHOLE):
+    def __init__(self, config: Any = None, camera: Any = PINHOLE) -> None:
         self.camera = camera
         self.upcoming = []
         self.frontend = Frontend(lambda image: self.upcoming.pop(0), replace(config or FrontendConfig(), min_texture=0))
         self.seq = 0
 
-    def show(self, keypoints):
+    def show(self, keypoints: Any) -> Any:
         """
         The result of one more frame.
         """
@@ -95,7 +106,7 @@ class Player:
         self.seq += 1
         return self.frontend.process(frame)
 
-    def play(self, scene, poses, rng, **faults):
+    def play(self, scene: Any, poses: Any, rng: np.random.Generator, **faults: Any) -> list[Any]:
         """
         The results of a camera at these poses.
         """
@@ -103,7 +114,7 @@ class Player:
 
 
 @pytest.fixture
-def pose():
+def pose() -> Any:
     """
     Makes a transform of a translation and a rotation vector.
     """
@@ -111,12 +122,12 @@ def pose():
 
 
 @pytest.fixture
-def new_scene(rng):
+def new_scene(rng: np.random.Generator) -> Callable[..., Scene]:
     """
     Makes a scene of landmarks, with descriptors that are hardly ever alike.
     """
 
-    def make(landmarks, camera=PINHOLE, far=np.inf):
+    def make(landmarks: Any, camera: Any = PINHOLE, far: Any = np.inf) -> Scene:
         descriptors = rng.normal(size=(len(landmarks), 48))
         descriptors /= np.linalg.norm(descriptors, axis=1, keepdims=True)
         return Scene(np.asarray(landmarks, float), descriptors.astype(np.float32), camera, far)
@@ -125,7 +136,7 @@ def new_scene(rng):
 
 
 @pytest.fixture
-def room(rng, new_scene):
+def room(rng: np.random.Generator, new_scene: Callable[..., Scene]) -> Scene:
     """
     Points at depths from 4 to 12, everywhere in the image.
     """
@@ -133,7 +144,7 @@ def room(rng, new_scene):
 
 
 @pytest.fixture
-def wall(rng, new_scene):
+def wall(rng: np.random.Generator, new_scene: Callable[..., Scene]) -> Scene:
     """
     Points of one slanted plane, about 6 away.
     """
@@ -143,7 +154,7 @@ def wall(rng, new_scene):
 
 
 @pytest.fixture
-def corridor(rng, new_scene):
+def corridor(rng: np.random.Generator, new_scene: Callable[..., Scene]) -> Scene:
     """
     Walls, floor and ceiling along z, as a car sees a street.
     """
@@ -156,7 +167,7 @@ def corridor(rng, new_scene):
 
 
 @pytest.fixture
-def player():
+def player() -> Player:
     """
     A frontend with the default settings and a calibrated camera.
     """
@@ -164,7 +175,7 @@ def player():
 
 
 @pytest.fixture
-def new_player():
+def new_player() -> Any:
     """
     Makes frontends with other settings or another camera.
     """

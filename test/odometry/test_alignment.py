@@ -1,10 +1,14 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
 import itertools
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from kp2d_ros.core.cameras import CameraModel, LensModel
 from kp2d_ros.core.records import Frame, Keypoints
@@ -22,21 +26,21 @@ OFF = {'alignment': {'window_px': 0}}
 
 
 @pytest.fixture
-def picture(rng):
+def picture(rng: np.random.Generator) -> NDArray[Any]:
     """
     A wall with something to see everywhere, larger than an image.
     """
     return cv2.GaussianBlur(paint_plaster(rng, 480, 640, 300.0), (0, 0), 1.0)
 
 
-def seen(picture, affine):
+def seen(picture: NDArray[Any], affine: Any) -> NDArray[Any]:
     """
     The image of the wall that an affine map (2, 3) makes.
     """
     return cv2.warpAffine(picture, affine, SIZE[::-1], flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
 
 
-def turned(angle_deg=0.0, zoom=1.0, shift=(0.0, 0.0)):
+def turned(angle_deg: float = 0.0, zoom: float = 1.0, shift: tuple[float, float] = (0.0, 0.0)) -> Any:
     """
     The middle of the wall, turned and zoomed about the middle of the image.
     """
@@ -45,11 +49,13 @@ def turned(angle_deg=0.0, zoom=1.0, shift=(0.0, 0.0)):
     return affine
 
 
-def mapped(affine, xy):
+def mapped(affine: Any, xy: NDArray[Any]) -> Any:
     return xy @ affine[:, :2].T + affine[:, 2]
 
 
-def points_between(first, second, rng, count=300, margin=16):
+def points_between(
+    first: Any, second: Any, rng: np.random.Generator, count: int = 300, margin: int = 16
+) -> tuple[Any, Any]:
     """
     (N, 2) pixels of points of the wall in two images, well inside of both.
     """
@@ -60,12 +66,14 @@ def points_between(first, second, rng, count=300, margin=16):
     return first_xy[inside][:count].astype(np.float32), second_xy[inside][:count].astype(np.float32)
 
 
-def errors(found, true):
+def errors(found: Any, true: Any) -> Any:
     return np.linalg.norm(found - true, axis=1)
 
 
 @pytest.mark.parametrize(('angle_deg', 'zoom'), [(0, 1), (4, 1.02), (25, 1), (-90, 1), (0, 1.3), (170, 0.8)])
-def test_what_was_found_a_pixel_off_is_moved_to_where_it_is(picture, rng, angle_deg, zoom):
+def test_what_was_found_a_pixel_off_is_moved_to_where_it_is(
+    picture: Any, rng: np.random.Generator, angle_deg: int, zoom: float
+) -> None:
     first, second = turned(), turned(angle_deg, zoom, (3.3, -2.6))
     images = AlignableImage(seen(picture, first)), AlignableImage(seen(picture, second))
     first_xy, true_xy = points_between(first, second, rng)
@@ -78,7 +86,7 @@ def test_what_was_found_a_pixel_off_is_moved_to_where_it_is(picture, rng, angle_
 
 
 @pytest.mark.parametrize(('gain', 'level'), [(0.6, 10), (1.0, 30), (1.2, 0)])
-def test_exposure_does_not_matter(picture, rng, gain, level):
+def test_exposure_does_not_matter(picture: Any, rng: np.random.Generator, gain: float, level: int) -> None:
     first, second = turned(), turned(2, 1.01, (1.4, 0.7))
     later = np.clip(seen(picture, second) * gain + level, 0, 255).astype(np.uint8)
     first_xy, true_xy = points_between(first, second, rng)
@@ -89,7 +97,7 @@ def test_exposure_does_not_matter(picture, rng, gain, level):
     assert np.median(errors(aligned_xy, true_xy)) < 0.1
 
 
-def test_what_is_found_far_off_or_has_nothing_around_it_stays_as_found(picture, rng):
+def test_what_is_found_far_off_or_has_nothing_around_it_stays_as_found(picture: Any, rng: np.random.Generator) -> None:
     image = AlignableImage(seen(picture, turned()))
     xy, _ = points_between(turned(), turned(), rng)
     far = xy + np.float32(3.0)
@@ -101,7 +109,7 @@ def test_what_is_found_far_off_or_has_nothing_around_it_stays_as_found(picture, 
         np.testing.assert_array_equal(aligned_xy, far)
 
 
-def test_what_does_not_come_back_to_where_it_began_stays_as_found(rng):
+def test_what_does_not_come_back_to_where_it_began_stays_as_found(rng: np.random.Generator) -> None:
     first, second = (cv2.GaussianBlur(paint_plaster(rng, *SIZE, 300.0), (0, 0), 1.0) for _ in range(2))
     xy = rng.uniform((20, 20), (300, 220), (400, 2)).astype(np.float32)
     _, moved = align(AlignableImage(first), AlignableImage(second), xy, xy, AlignmentConfig())
@@ -112,7 +120,9 @@ def test_what_does_not_come_back_to_where_it_began_stays_as_found(rng):
     ('shift', 'start', 'step'),
     [((-2, 0), (1, 20), (0, 6)), ((2, 0), (318, 20), (0, 6)), ((0, -2), (40, 1), (6, 0)), ((0, 2), (40, 238), (6, 0))],
 )
-def test_what_left_the_image_stays_as_found(rng, shift, start, step):
+def test_what_left_the_image_stays_as_found(
+    rng: np.random.Generator, shift: tuple[int, int], start: tuple[int, int], step: tuple[int, int]
+) -> None:
     wall = cv2.GaussianBlur(paint_plaster(rng, 300, 400, 300.0), (0, 0), 1.0)
     dx, dy = shift
     images = AlignableImage(wall[30:270, 40:360]), AlignableImage(wall[30 - dy : 270 - dy, 40 - dx : 360 - dx])
@@ -123,7 +133,7 @@ def test_what_left_the_image_stays_as_found(rng, shift, start, step):
     np.testing.assert_array_equal(aligned_xy[~moved], found_xy[~moved])
 
 
-def test_wrong_matches_do_not_hinder_the_right_ones(picture, rng):
+def test_wrong_matches_do_not_hinder_the_right_ones(picture: Any, rng: np.random.Generator) -> None:
     first, second = turned(), turned(15, 1.1)
     first_xy, true_xy = points_between(first, second, rng)
     found_xy = (true_xy + rng.normal(0, 0.8, true_xy.shape)).astype(np.float32)
@@ -136,7 +146,7 @@ def test_wrong_matches_do_not_hinder_the_right_ones(picture, rng):
 
 
 @pytest.mark.parametrize('count', [0, 1, 2, 3])
-def test_few_points_or_points_at_the_edge_are_no_trouble(picture, count):
+def test_few_points_or_points_at_the_edge_are_no_trouble(picture: Any, count: int) -> None:
     image = AlignableImage(seen(picture, turned()))
     corners = np.array([(0, 0), (319, 239), (318.7, 0.2)], np.float32)[:count]
     aligned_xy, moved = align(image, image, corners, corners, AlignmentConfig())
@@ -145,21 +155,21 @@ def test_few_points_or_points_at_the_edge_are_no_trouble(picture, count):
     assert ((aligned_xy >= 0) & (aligned_xy <= (319, 239))).all()
 
 
-def test_matches_that_all_lie_on_one_point_are_no_trouble(picture):
+def test_matches_that_all_lie_on_one_point_are_no_trouble(picture: Any) -> None:
     image = AlignableImage(seen(picture, turned()))
     same = np.full((20, 2), 100, np.float32)
     aligned_xy, _ = align(image, image, same, same, AlignmentConfig())
     assert np.isfinite(aligned_xy).all()
 
 
-def test_an_image_is_flat_in_gray_as_in_colour(picture):
+def test_an_image_is_flat_in_gray_as_in_colour(picture: Any) -> None:
     color = seen(picture, turned())
     gray = cv2.cvtColor(color, cv2.COLOR_RGB2GRAY)
     np.testing.assert_array_equal(AlignableImage(color).flat, AlignableImage(gray).flat)
     assert AlignableImage(color).size == SIZE
 
 
-def turning_camera(wall, rng, settings):
+def turning_camera(wall: Any, rng: np.random.Generator, settings: Any) -> tuple[float, list[Any]]:
     """
     Median error in degrees of the rotations of a camera that turns about its axis, found with 0.8 pixels of noise.
     """
@@ -181,7 +191,7 @@ def turning_camera(wall, rng, settings):
     return float(np.median(np.abs(np.array(angles) - 2.0))), found
 
 
-def test_the_frontend_publishes_aligned_keypoints_and_its_poses_gain(picture, rng):
+def test_the_frontend_publishes_aligned_keypoints_and_its_poses_gain(picture: Any, rng: np.random.Generator) -> None:
     seed = rng.integers(1 << 30)
     plain, _ = turning_camera(picture, np.random.default_rng(seed), OFF)
     better, found = turning_camera(picture, np.random.default_rng(seed), {})

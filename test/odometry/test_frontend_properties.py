@@ -4,18 +4,27 @@
 Whatever a detector may give: no error, and results that keep their promises.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from kp2d_ros.core.cameras import CameraModel, LensModel
 from kp2d_ros.core.records import Keypoints, PoseModel, TrackingState
 
+if TYPE_CHECKING:
+    from test.odometry.conftest import Player, Scene
+
 KINDS = ('scene', 'again', 'blank', 'one', 'noise', 'line', 'heap', 'not finite')
 
 
-def make_keypoints(kind, scene, world_from_camera, rng):
+def make_keypoints(kind: Any, scene: Any, world_from_camera: NDArray[Any], rng: np.random.Generator) -> Keypoints:
     points = scene.keypoints(world_from_camera, rng, noise_px=0.3, outlier_share=0.2)
     xy = points.xy.copy()
     if kind == 'blank':
@@ -34,7 +43,7 @@ def make_keypoints(kind, scene, world_from_camera, rng):
     return Keypoints(xy, points.scores, points.descriptors)
 
 
-def check_promises(result):
+def check_promises(result: Any) -> None:
     assert len(np.unique(result.track_ids)) == len(result.keypoints)
     assert np.isfinite(result.world_from_camera).all()
     rotation = result.world_from_camera[:3, :3]
@@ -62,7 +71,9 @@ def check_promises(result):
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.lists(st.sampled_from(KINDS), min_size=2, max_size=8), st.integers(0, 3))
-def test_any_sequence_of_frames_gives_results_that_keep_their_promises(new_player, corridor, pose, kinds, seed):
+def test_any_sequence_of_frames_gives_results_that_keep_their_promises(
+    new_player: Callable[..., Player], corridor: Scene, pose: Callable[..., NDArray[Any]], kinds: Any, seed: Any
+) -> None:
     player, rng, step = new_player(), np.random.default_rng(seed), 0
     for kind in kinds:
         step += kind != 'again'
@@ -72,7 +83,9 @@ def test_any_sequence_of_frames_gives_results_that_keep_their_promises(new_playe
 @pytest.mark.parametrize('focal_px', [7.0, 500.0, 2e7])
 @pytest.mark.parametrize('size', [0.0, 1.0, 1e3, 1e150])
 @pytest.mark.filterwarnings('error')
-def test_odd_cameras_give_results_that_keep_their_promises_and_no_warning(new_player, corridor, pose, focal_px, size):
+def test_odd_cameras_give_results_that_keep_their_promises_and_no_warning(
+    new_player: Callable[..., Player], corridor: Scene, pose: Callable[..., NDArray[Any]], focal_px: float, size: float
+) -> None:
     rng = np.random.default_rng(3)
     matrix = np.array([[focal_px, 0, -600.0], [0, 3 * focal_px, 9000.0], [0, 0, 1]])
     player = new_player(camera=CameraModel(640, 480, matrix, LensModel.PLUMB_BOB, size * np.ones(5)))

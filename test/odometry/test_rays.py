@@ -1,6 +1,12 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from kp2d_ros.core.cameras import CameraModel, LensModel
 from kp2d_ros.odometry.geometry import triangulate
@@ -16,10 +22,13 @@ from kp2d_ros.odometry.rays import (
     unknown_depths,
 )
 
+if TYPE_CHECKING:
+    from test.odometry.conftest import Scene
+
 MATRIX = np.array([[400.0, 0, 320], [0, 400, 240], [0, 0, 1]])
 
 
-def test_without_distortion_a_unit_is_the_focal_length():
+def test_without_distortion_a_unit_is_the_focal_length() -> None:
     camera = CameraModel(640, 480, MATRIX, LensModel.PLUMB_BOB, np.zeros(0))
     rays = rays_from_pixels(camera, np.array([[320, 240], [0, 0], [639, 100]], np.float32))
     np.testing.assert_allclose(rays.vectors[0], [0, 0, 1])
@@ -27,7 +36,7 @@ def test_without_distortion_a_unit_is_the_focal_length():
     np.testing.assert_allclose(rays.px_per_unit, 400.0, rtol=1e-6)
 
 
-def test_a_wide_lens_has_fewer_pixels_per_unit_at_its_rim():
+def test_a_wide_lens_has_fewer_pixels_per_unit_at_its_rim() -> None:
     camera = CameraModel(640, 480, MATRIX, LensModel.EQUIDISTANT, np.zeros(4))
     pixels = np.array([[320, 240], [320 + 400 * np.arctan(1.0), 240]])
     rays = rays_from_pixels(camera, pixels)
@@ -35,29 +44,29 @@ def test_a_wide_lens_has_fewer_pixels_per_unit_at_its_rim():
     np.testing.assert_allclose(rays.px_per_unit, [400.0, 400.0 * np.sqrt(0.5 * np.pi / 4)], rtol=1e-3)
 
 
-def test_pixels_without_a_ray_are_not_finite():
+def test_pixels_without_a_ray_are_not_finite() -> None:
     camera = CameraModel(640, 480, MATRIX, LensModel.EQUIDISTANT, np.zeros(4))
     rays = rays_from_pixels(camera, np.array([[320.0, 240.0], [320.0 + 400 * 1.7, 240.0]]))
     assert rays.is_finite.tolist() == [True, False]
 
 
-def test_no_keypoints_have_no_rays():
+def test_no_keypoints_have_no_rays() -> None:
     camera = CameraModel(640, 480, MATRIX, LensModel.PLUMB_BOB, np.array([-0.2, 0.1, 0, 0]))
     rays = rays_from_pixels(camera, np.empty((0, 2), np.float32))
     assert (len(rays), rays.vectors.shape, rays.px_per_unit.shape) == (0, (0, 3), (0,))
 
 
-def test_without_a_camera_nothing_is_finite():
+def test_without_a_camera_nothing_is_finite() -> None:
     assert not no_rays(3).is_finite.any()
 
 
-def test_rows_are_taken_by_mask_and_by_index():
+def test_rows_are_taken_by_mask_and_by_index() -> None:
     rays = Rays(np.array([[0.0, 1, 1], [2, 3, 1], [4, 5, 1]]), np.array([1.0, 2.0, 3.0]))
     np.testing.assert_array_equal(rays.take(np.array([2, 0])).px_per_unit, [3, 1])
     np.testing.assert_array_equal(rays.take(np.array([False, True, False])).vectors, [[2, 3, 1]])
 
 
-def test_the_scale_is_the_ratio_that_most_points_share(rng):
+def test_the_scale_is_the_ratio_that_most_points_share(rng: np.random.Generator) -> None:
     value = rng.uniform(0.05, 0.5, 200)
     old = InverseDepths(value * (1 + 0.02 * rng.normal(size=200)), 0.02 * value)
     new = InverseDepths(0.37 * value * (1 + 0.02 * rng.normal(size=200)), 0.37 * 0.02 * value)
@@ -67,7 +76,7 @@ def test_the_scale_is_the_ratio_that_most_points_share(rng):
     assert 120 < ratio.count < 150
 
 
-def test_points_of_unknown_depth_do_not_vote():
+def test_points_of_unknown_depth_do_not_vote() -> None:
     old = InverseDepths(np.array([0.1, 0.1, -0.2]), np.array([0.01, np.inf, 0.01]))
     new = InverseDepths(np.array([0.2, 7.0, 7.0]), np.array([0.01, 0.01, 0.01]))
     ratio = scale_ratio(old, new)
@@ -75,12 +84,14 @@ def test_points_of_unknown_depth_do_not_vote():
     assert scale_ratio(unknown_depths(4), unknown_depths(4)).count == 0
 
 
-def test_a_depth_is_known_if_it_is_positive_and_certain():
+def test_a_depth_is_known_if_it_is_positive_and_certain() -> None:
     depths = InverseDepths(np.array([0.1, 0.1, -0.1, 0.0]), np.array([0.02, 0.09, 0.02, np.inf]))
     assert is_known(depths).tolist() == [True, False, False, False]
 
 
-def test_depths_move_into_the_next_camera_and_back(room, pose, rng):
+def test_depths_move_into_the_next_camera_and_back(
+    room: Scene, pose: Callable[..., NDArray[Any]], rng: np.random.Generator
+) -> None:
     motion = pose((0.5, -0.2, 1.0), (0.05, 0.02, -0.1))
     reference, current = room.rays(pose(), motion, rng)
     depths = triangulate(reference, current, motion, 0.5)
@@ -90,7 +101,9 @@ def test_depths_move_into_the_next_camera_and_back(room, pose, rng):
     np.testing.assert_allclose(back.sigma, depths.sigma, rtol=0.05)  # along another ray
 
 
-def test_the_sigma_moves_with_the_depth(room, pose, rng):
+def test_the_sigma_moves_with_the_depth(
+    room: Scene, pose: Callable[..., NDArray[Any]], rng: np.random.Generator
+) -> None:
     motion = pose((0.5, -0.2, 1.0), (0.05, 0.02, -0.1))
     reference, current = room.rays(pose(), motion, rng)
     depths = triangulate(reference, current, motion, 0.5)
@@ -99,19 +112,21 @@ def test_the_sigma_moves_with_the_depth(room, pose, rng):
     np.testing.assert_allclose((shifted.value - carried.value) / 1e-6, carried.sigma / depths.sigma, rtol=1e-4)
 
 
-def test_a_point_that_the_camera_passes_is_forgotten(room, pose, rng):
+def test_a_point_that_the_camera_passes_is_forgotten(
+    room: Scene, pose: Callable[..., NDArray[Any]], rng: np.random.Generator
+) -> None:
     reference, _ = room.rays(pose(), pose(), rng)
     near = InverseDepths(np.full(len(reference), 1.0), np.full(len(reference), 0.01))
     assert np.isinf(carry_depths(reference, near, pose((0, 0, 2.0))).sigma).all()
 
 
-def test_depths_are_placed_in_their_rows():
+def test_depths_are_placed_in_their_rows() -> None:
     placed = place_depths(4, np.array([2, 0]), InverseDepths(np.array([0.5, 0.25]), np.array([0.1, 0.2])))
     np.testing.assert_array_equal(placed.value, [0.25, 0, 0.5, 0])
     np.testing.assert_array_equal(placed.sigma, [0.2, np.inf, 0.1, np.inf])
 
 
-def test_depths_outside_a_mask_are_unknown():
+def test_depths_outside_a_mask_are_unknown() -> None:
     kept = InverseDepths(np.array([0.5, 0.25]), np.array([0.1, 0.2])).where(np.array([False, True]))
     assert is_known(kept).tolist() == [False, False]
     assert kept.value[1] == 0.25

@@ -1,9 +1,14 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from kp2d_ros.core.records import Matches, PoseModel, ScaleKind
 from kp2d_ros.odometry.alignment import AlignableImage
@@ -12,14 +17,17 @@ from kp2d_ros.odometry.ransac import RansacConfig
 from kp2d_ros.odometry.rays import InverseDepths, rays_from_pixels, unknown_depths
 from kp2d_ros.odometry.view import NO_TRACKS, TrackTable, View, matched_rays, misfit, placed_view, predicted_pixels
 
+if TYPE_CHECKING:
+    from test.odometry.conftest import Scene
+
 
 @pytest.fixture
-def see(rng):
+def see(rng: np.random.Generator) -> Callable[..., tuple[View, Any]]:
     """
     Makes the view of a camera, rows in the order of the landmarks, depths known.
     """
 
-    def make(scene, world_from_camera):
+    def make(scene: Any, world_from_camera: NDArray[Any]) -> tuple[View, Any]:
         rows, xy = scene.visible(world_from_camera)
         points = scene.keypoints(world_from_camera, rng)
         keypoints = replace(points, xy=xy.astype(np.float32), descriptors=scene.descriptors[rows])
@@ -45,12 +53,14 @@ def see(rng):
     return make
 
 
-def common_matches(first_rows, second_rows):
+def common_matches(first_rows: Any, second_rows: Any) -> Matches:
     _, rows, columns = np.intersect1d(first_rows, second_rows, return_indices=True)
     return Matches(rows, columns, np.ones(len(rows), np.float32))
 
 
-def test_predicted_pixels_are_where_the_camera_sees_them(room, pose, see):
+def test_predicted_pixels_are_where_the_camera_sees_them(
+    room: Scene, pose: Callable[..., NDArray[Any]], see: Any
+) -> None:
     world_from_current = pose((0.5, 0.1, -0.3), (0, 0.1, 0.02))
     (reference, rows), (current, current_rows) = see(room, pose((0.2, 0, 0))), see(room, world_from_current)
     matches = common_matches(rows, current_rows)
@@ -58,18 +68,22 @@ def test_predicted_pixels_are_where_the_camera_sees_them(room, pose, see):
     np.testing.assert_allclose(predicted, current.keypoints.xy[matches.current_index], atol=2e-3)
 
 
-def test_points_of_unknown_depth_are_predicted_by_the_rotation(room, pose, see):
+def test_points_of_unknown_depth_are_predicted_by_the_rotation(
+    room: Scene, pose: Callable[..., NDArray[Any]], see: Any
+) -> None:
     reference, rows = see(room, pose())
     turned = pose((0, 0, 0), (0, 0.1, 0))
     predicted = predicted_pixels(replace(reference, depths=unknown_depths(len(rows))), turned)
     np.testing.assert_allclose(predicted, predicted_pixels(reference, turned), atol=1e-6)
 
 
-def test_without_a_camera_nothing_is_predicted(room, pose, see):
+def test_without_a_camera_nothing_is_predicted(room: Scene, pose: Callable[..., NDArray[Any]], see: Any) -> None:
     assert predicted_pixels(replace(see(room, pose())[0], camera=None), pose()) is None
 
 
-def test_views_of_one_camera_fit_although_it_is_described_twice(room, pose, see):
+def test_views_of_one_camera_fit_although_it_is_described_twice(
+    room: Scene, pose: Callable[..., NDArray[Any]], see: Any
+) -> None:
     first, _ = see(room, pose())
     copy = replace(room.camera, matrix=room.camera.matrix.copy())
     assert misfit(first, replace(first, camera=copy)) == ''
@@ -80,7 +94,9 @@ def test_views_of_one_camera_fit_although_it_is_described_twice(room, pose, see)
     assert misfit(first, replace(first, image=smaller)) == 'the image size changed from 640x480 to 320x240'
 
 
-def test_a_placed_view_has_the_depths_of_its_own_camera(room, pose, see):
+def test_a_placed_view_has_the_depths_of_its_own_camera(
+    room: Scene, pose: Callable[..., NDArray[Any]], see: Any
+) -> None:
     (reference, rows), (current, current_rows) = see(room, pose()), see(room, pose((0.5, 0.1, -0.3), (0, 0.1, 0.02)))
     matches = common_matches(rows, current_rows)
     motion = estimate_motion(matched_rays(reference, current, matches), False, None, RansacConfig(), MotionConfig())
@@ -94,7 +110,9 @@ def test_a_placed_view_has_the_depths_of_its_own_camera(room, pose, see):
     assert np.isinf(placed.depths.sigma[others]).all()
 
 
-def test_rays_of_nan_are_no_inliers_and_keep_their_rows(room, pose, see):
+def test_rays_of_nan_are_no_inliers_and_keep_their_rows(
+    room: Scene, pose: Callable[..., NDArray[Any]], see: Any
+) -> None:
     (reference, rows), (current, current_rows) = see(room, pose()), see(room, pose((0.6, 0.1, 0)))
     matches = common_matches(rows, current_rows)
     reference.rays.vectors[matches.reference_index[::2], :2] = np.nan
@@ -106,7 +124,9 @@ def test_rays_of_nan_are_no_inliers_and_keep_their_rows(room, pose, see):
         assert np.isinf(motion.depths.sigma[::2]).all()
 
 
-def test_a_handful_of_known_depths_gives_two_views_their_scale(room, pose, see):
+def test_a_handful_of_known_depths_gives_two_views_their_scale(
+    room: Scene, pose: Callable[..., NDArray[Any]], see: Any
+) -> None:
     truth = pose((0.6, 0.1, 0.2), (0, 0.02, 0))
     (reference, rows), (current, current_rows) = see(room, pose()), see(room, truth)
     matches = common_matches(rows, current_rows)
@@ -118,16 +138,16 @@ def test_a_handful_of_known_depths_gives_two_views_their_scale(room, pose, see):
     assert motion.covariance[0, 0] < 0.01
 
 
-def matches_of(*pairs):
+def matches_of(*pairs: Any) -> Matches:
     rows, columns = np.array(pairs, np.int64).reshape(-1, 2).T
     return Matches(rows, columns, np.ones(len(rows), np.float32))
 
 
-def everything(matches):
+def everything(matches: Any) -> NDArray[Any]:
     return np.ones(len(matches), np.bool_)
 
 
-def test_matches_carry_the_identity_and_the_rest_is_new():
+def test_matches_carry_the_identity_and_the_rest_is_new() -> None:
     table = TrackTable()
     reference = table.begin(3)
     matches = matches_of((0, 2), (2, 0))
@@ -136,7 +156,7 @@ def test_matches_carry_the_identity_and_the_rest_is_new():
     assert tracks.ages.tolist() == [1, 0, 1, 0]
 
 
-def test_a_track_ages_with_every_frame_that_sees_it_while_the_reference_stays():
+def test_a_track_ages_with_every_frame_that_sees_it_while_the_reference_stays() -> None:
     table = TrackTable()
     reference = table.begin(2)
     for age in (1, 2, 3):
@@ -147,21 +167,21 @@ def test_a_track_ages_with_every_frame_that_sees_it_while_the_reference_stays():
     assert (successor.ids.tolist(), successor.ages.tolist()) == ([1], [4])
 
 
-def test_the_tracks_of_the_reference_are_not_written_into():
+def test_the_tracks_of_the_reference_are_not_written_into() -> None:
     table = TrackTable()
     reference = table.begin(2)
     table.carry_on(reference, 1, matches_of((1, 0)), np.array([True]))
     assert (reference.ids.tolist(), reference.ages.tolist()) == ([0, 1], [0, 0])
 
 
-def test_a_match_that_is_not_kept_begins_a_new_track():
+def test_a_match_that_is_not_kept_begins_a_new_track() -> None:
     table = TrackTable()
     reference = table.begin(2)
     tracks = table.carry_on(reference, 2, matches_of((0, 0), (1, 1)), np.array([True, False])).current
     assert tracks.ids.tolist() == [0, 2]
 
 
-def test_numbers_are_unique_in_a_frame_and_never_return(rng):
+def test_numbers_are_unique_in_a_frame_and_never_return(rng: np.random.Generator) -> None:
     table = TrackTable()
     reference = table.begin(50)
     gone: set[int] = set()
@@ -178,7 +198,7 @@ def test_numbers_are_unique_in_a_frame_and_never_return(rng):
         reference = tracks
 
 
-def test_the_age_stops_at_the_largest_number_it_can_hold():
+def test_the_age_stops_at_the_largest_number_it_can_hold() -> None:
     table = TrackTable()
     tracks = replace(table.begin(1), ages=np.array([65534], np.uint16))
     for _ in range(3):
@@ -186,7 +206,7 @@ def test_the_age_stops_at_the_largest_number_it_can_hold():
     assert tracks.ages.tolist() == [65535]
 
 
-def test_a_frame_without_keypoints_has_no_tracks():
+def test_a_frame_without_keypoints_has_no_tracks() -> None:
     table = TrackTable()
     tracks = table.carry_on(table.begin(5), 0, matches_of(), np.zeros(0, np.bool_)).current
     assert tracks.ids.shape == tracks.ages.shape == (0,)

@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
@@ -19,7 +22,7 @@ SIZE = (96, 64)
 
 
 @pytest.fixture
-def photographs(tmp_path, rng):
+def photographs(tmp_path: Path, rng: np.random.Generator) -> Path:
     folder = tmp_path / 'photographs'
     for name in ('a/one.png', 'b/one.png', 'b/two.png'):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -28,7 +31,7 @@ def photographs(tmp_path, rng):
     return folder
 
 
-def test_reads_the_pairs_of_every_sequence(hpatches):
+def test_reads_the_pairs_of_every_sequence(hpatches: Path) -> None:
     images = open_hpatches(hpatches)
     assert [pair.sequence for pair in images.pairs] == ['i_flat'] * 5 + ['v_shift'] * 5
     last = images.pairs[-1]
@@ -39,7 +42,7 @@ def test_reads_the_pairs_of_every_sequence(hpatches):
     assert np.array_equal(first.image[:, 20:], sixth.image[:, :-20])
 
 
-def test_images_are_rgb(hpatches):
+def test_images_are_rgb(hpatches: Path) -> None:
     stored = cv2.imread(str(hpatches / 'i_flat/1.png'))
     assert np.array_equal(open_hpatches(hpatches).read('i_flat/1.png').image, stored[:, :, ::-1])
 
@@ -54,13 +57,13 @@ def test_images_are_rgb(hpatches):
         ('1 0 0\n2 0 0\n0 0 1\n', 'cannot be inverted'),
     ],
 )
-def test_a_wrong_matrix_is_named(hpatches, text, words):
+def test_a_wrong_matrix_is_named(hpatches: Path, text: str, words: str) -> None:
     (hpatches / 'v_shift/H_1_4').write_text(text)
     with pytest.raises(DataError, match=f'H_1_4.*{words}'):
         open_hpatches(hpatches)
 
 
-def test_what_is_missing_is_named(hpatches):
+def test_what_is_missing_is_named(hpatches: Path) -> None:
     (hpatches / 'v_shift/H_1_3').unlink()
     with pytest.raises(DataError, match='v_shift/H_1_3: is missing'):
         open_homography_set(hpatches, SIZE, SyntheticConfig())
@@ -69,13 +72,13 @@ def test_what_is_missing_is_named(hpatches):
         open_homography_set(hpatches, SIZE, SyntheticConfig())
 
 
-def test_two_images_of_one_number_are_refused(hpatches):
+def test_two_images_of_one_number_are_refused(hpatches: Path) -> None:
     (hpatches / 'i_flat/2.ppm').write_bytes((hpatches / 'v_shift/2.ppm').read_bytes())
     with pytest.raises(DataError, match=r'found 2\.ppm and 2\.png for number 2'):
         open_hpatches(hpatches)
 
 
-def test_an_image_that_cannot_be_read_is_named(hpatches):
+def test_an_image_that_cannot_be_read_is_named(hpatches: Path) -> None:
     images = open_hpatches(hpatches)
     (hpatches / 'i_flat/3.png').write_bytes(b'no picture')
     with pytest.raises(DataError, match=r'i_flat/3\.png: image file: cannot be decoded'):
@@ -84,12 +87,12 @@ def test_an_image_that_cannot_be_read_is_named(hpatches):
         images.read('i_flat/9.png')
 
 
-def test_a_single_sequence_is_told_apart_from_a_set(hpatches):
+def test_a_single_sequence_is_told_apart_from_a_set(hpatches: Path) -> None:
     with pytest.raises(DataError, match=r'no sequence.*this folder is a sequence itself'):
         open_homography_set(hpatches / 'v_shift', SIZE, SyntheticConfig())
 
 
-def test_a_folder_without_images_says_what_it_could_hold(tmp_path):
+def test_a_folder_without_images_says_what_it_could_hold(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r'found no image.*nor has it sequences of HPatches'):
         open_homography_set(tmp_path, SIZE, SyntheticConfig())
     with pytest.raises(DataError, match='missing: does not exist'):
@@ -97,7 +100,7 @@ def test_a_folder_without_images_says_what_it_could_hold(tmp_path):
 
 
 @pytest.mark.parametrize('preset', ['official_code', 'wide'])
-def test_synthetic_views_agree_with_their_homography(photographs, preset):
+def test_synthetic_views_agree_with_their_homography(photographs: Any, preset: str) -> None:
     images = open_synthetic(photographs, SIZE, SyntheticConfig(preset=preset, pairs=2, seed=3))
     assert [pair.sequence for pair in images.pairs] == ['one.png'] * 2 + ['one.png (2)'] * 2 + ['two.png'] * 2
     agreements = []
@@ -116,7 +119,7 @@ def test_synthetic_views_agree_with_their_homography(photographs, preset):
     assert np.median(agreements) > 0.9
 
 
-def test_synthetic_pairs_are_the_same_each_time_and_others_for_another_seed(photographs):
+def test_synthetic_pairs_are_the_same_each_time_and_others_for_another_seed(photographs: Any) -> None:
     config = SyntheticConfig(pairs=1, photographs=2)
     first, second = (open_synthetic(photographs, SIZE, config) for _ in range(2))
     assert len(first.pairs) == 2 and first.name == second.name
@@ -127,7 +130,7 @@ def test_synthetic_pairs_are_the_same_each_time_and_others_for_another_seed(phot
     assert not np.allclose(first.pairs[0].target_from_source, moved.pairs[0].target_from_source)
 
 
-def test_the_fingerprint_follows_images_and_matrices(hpatches):
+def test_the_fingerprint_follows_images_and_matrices(hpatches: Path) -> None:
     pairs = open_hpatches(hpatches).pairs
     hashes = {name: name for pair in pairs for name in (pair.source, pair.target)}
     fingerprint = set_fingerprint(pairs, hashes)
@@ -136,6 +139,6 @@ def test_the_fingerprint_follows_images_and_matrices(hpatches):
     assert fingerprint != set_fingerprint(pairs[1:], hashes)
 
 
-def test_a_preset_that_does_not_exist_is_refused():
+def test_a_preset_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ConfigError, match='preset'):
         SyntheticConfig(preset='narrow')

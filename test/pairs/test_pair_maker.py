@@ -4,7 +4,11 @@
 Training pairs: the two views correspond, the masks are true, and the random stream is what it says it is.
 """
 
+from __future__ import annotations
+
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -31,7 +35,7 @@ UNMOVED = AffineConfig(0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 @pytest.fixture
-def folder(tmp_path, rng):
+def folder(tmp_path: Path, rng: np.random.Generator) -> Path:
     """
     Eight smooth pictures, without black in them.
     """
@@ -41,19 +45,19 @@ def folder(tmp_path, rng):
     return tmp_path
 
 
-def maker_of(folder, seed=0, preset='official_code', **changes):
+def maker_of(folder: Path, seed: int = 0, preset: str = 'official_code', **changes: Any) -> PairMaker:
     config = replace(build(PairConfig, merge(PAIR_PRESETS[preset], SIZE)), **changes)
     return PairMaker(open_photos([folder], config.photos, config.height, config.width), config, seed)
 
 
-def grid_of(matrices, height, width):
+def grid_of(matrices: Any, height: int, width: int) -> Any:
     y, x = torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing='ij')
     points = torch.stack([x, y, torch.ones_like(x)], dim=-1).view(1, -1, 3) @ matrices.transpose(1, 2)
     return (points[..., :2] / points[..., 2:]).view(-1, height, width, 2)
 
 
 @pytest.mark.parametrize('preset', ['official_code', 'paper', 'wide'])
-def test_source_is_the_target_seen_through_the_homography(folder, preset):
+def test_source_is_the_target_seen_through_the_homography(folder: Any, preset: str) -> None:
     batch = maker_of(folder, preset=preset, photometric=UNCHANGED).make(np.arange(24), 0)
     grid = grid_of(batch.target_from_source, 48, 64)
     seen = F.grid_sample(batch.target, grid, align_corners=True)
@@ -66,7 +70,7 @@ def test_source_is_the_target_seen_through_the_homography(folder, preset):
     assert shifted.mean() > 2 * difference.mean()  # one pixel off would be seen
 
 
-def test_batch_has_the_documented_shapes_and_ranges(folder):
+def test_batch_has_the_documented_shapes_and_ranges(folder: Any) -> None:
     batch = maker_of(folder).make(np.array([5, 2, 13]), 0)
     assert batch.source.shape == batch.target.shape == (3, 3, 48, 64)
     assert batch.source_valid.shape == batch.target_valid.shape == (3, 1, 48, 64)
@@ -77,26 +81,26 @@ def test_batch_has_the_documented_shapes_and_ranges(folder):
     assert batch.source.min() >= 0 and batch.target.max() <= 1
 
 
-def test_public_source_shows_nothing_outside_the_target(folder):
+def test_public_source_shows_nothing_outside_the_target(folder: Any) -> None:
     batch = maker_of(folder, affine=UNMOVED).make(np.arange(16), 0)
     assert batch.source_valid.all() and batch.target_valid.all()
 
 
 @pytest.mark.parametrize('preset', ['official_code', 'wide'])
-def test_what_is_not_valid_is_black_and_what_is_valid_is_not(folder, preset):
+def test_what_is_not_valid_is_black_and_what_is_valid_is_not(folder: Any, preset: str) -> None:
     batch = maker_of(folder, preset=preset, photometric=UNCHANGED).make(np.arange(16), 0)
     for view, valid in ((batch.source, batch.source_valid), (batch.target, batch.target_valid)):
         assert 0.02 < (~valid).float().mean() < 0.5
         assert torch.all((view.amax(dim=1, keepdim=True) > 0.05) == valid)
 
 
-def test_identity_gives_the_photograph_back(folder):
+def test_identity_gives_the_photograph_back(folder: Any) -> None:
     maker = maker_of(folder, affine=UNMOVED, photometric=UNCHANGED)
     batch = maker.make(np.arange(8), 0)
     np.testing.assert_allclose(batch.target, maker.photos.read(np.arange(8)) / 255, atol=1e-5)
 
 
-def test_view_equals_opencvs_warp(rng):
+def test_view_equals_opencvs_warp(rng: np.random.Generator) -> None:
     photograph = cv2.resize(rng.random((6, 8, 3), np.float32), (80, 60))
     config = HomographyConfig(sampler='wide', zoom_out=1.0)
     matrix = sample_homographies(
@@ -114,7 +118,7 @@ def test_view_equals_opencvs_warp(rng):
 
 
 @pytest.mark.parametrize('sides', [(120, 160), (119, 157)])
-def test_reduced_photographs_stay_in_place_and_lose_no_pixel(sides):
+def test_reduced_photographs_stay_in_place_and_lose_no_pixel(sides: tuple[int, int]) -> None:
     height, width = sides
     y, x = torch.meshgrid(torch.linspace(0, 1, height), torch.linspace(0, 1, width), indexing='ij')
     ramps = torch.stack([x, y, torch.arange(height * width).view(height, width) % 2])[None]  # and a fine pattern
@@ -129,7 +133,7 @@ def test_reduced_photographs_stay_in_place_and_lose_no_pixel(sides):
     assert valid.all()
 
 
-def test_a_pair_is_the_same_in_any_batch(folder):
+def test_a_pair_is_the_same_in_any_batch(folder: Any) -> None:
     maker = maker_of(folder, preset='paper')
     together = maker.make(np.array([3, 9, 0, 7, 1, 12]), 4)
     alone = maker.make(np.array([7]), 4)
@@ -138,13 +142,13 @@ def test_a_pair_is_the_same_in_any_batch(folder):
 
 
 @pytest.mark.parametrize('change', [{'seed': 1}, {'epoch': 1}, {'index': 8}])
-def test_seed_epoch_and_look_each_make_another_pair(folder, change):
+def test_seed_epoch_and_look_each_make_another_pair(folder: Any, change: dict[str, int]) -> None:
     first = maker_of(folder).make(np.array([0]), 0)
     other = maker_of(folder, change.get('seed', 0)).make(np.array([change.get('index', 0)]), change.get('epoch', 0))
     assert not torch.allclose(first.target_from_source, other.target_from_source, atol=1e-3)
 
 
-def test_random_numbers_are_independent_between_neighbours():
+def test_random_numbers_are_independent_between_neighbours() -> None:
     uniforms, normals = draw_numbers(0, 0, np.arange(2000))
     assert uniforms.mean(axis=0) == pytest.approx(np.full(uniforms.shape[1], 0.5), abs=0.03)
     assert normals.std(axis=0) == pytest.approx(np.ones(normals.shape[1]), abs=0.07)
@@ -154,7 +158,7 @@ def test_random_numbers_are_independent_between_neighbours():
     assert abs(neighbours) < 0.08 and abs(epochs) < 0.08
 
 
-def test_colours_are_changed_alike_in_both_views(folder):
+def test_colours_are_changed_alike_in_both_views(folder: Any) -> None:
     config = PhotometricConfig(1.0, 0.5, 0.0, blur_sizes=(0,))
     batch = maker_of(folder, photometric=config, affine=UNMOVED).make(np.arange(16), 0)
     for source, target in zip(batch.source, batch.target, strict=True):
@@ -166,14 +170,14 @@ def test_colours_are_changed_alike_in_both_views(folder):
         np.testing.assert_array_equal(changed.sort(dim=1)[0], original.sort(dim=1)[0])
 
 
-def test_presets_are_settings_that_fit():
+def test_presets_are_settings_that_fit() -> None:
     paper = build(PairConfig, PAIR_PRESETS['paper'])
     assert paper.photometric.blur_sizes == (1, 3, 5) and paper.homography.scale_amplitude == 0.2
     assert build(PairConfig, PAIR_PRESETS['official_code']) == PairConfig()
     assert build(PairConfig, PAIR_PRESETS['wide']).homography.sampler == 'wide'
 
 
-def test_refuses_what_cannot_make_a_pair(folder):
+def test_refuses_what_cannot_make_a_pair(folder: Any) -> None:
     maker = maker_of(folder)
     for indices in (np.array([], np.int64), np.array([-1]), np.zeros((1, 1), np.int64)):
         with pytest.raises(ShapeError, match='indices: found'):

@@ -4,13 +4,19 @@
 Photographs from folders, tar files and bags: what is used, what is skipped, what is refused.
 """
 
+from __future__ import annotations
+
 import io
 import tarfile
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from kp2d_ros.core.errors import ConfigError, DataError
 from kp2d_ros.core.records import Frame
@@ -22,16 +28,16 @@ from kp2d_ros.recordings.sources import open_sequence
 SMALL = PhotosConfig(min_side_px=8)
 
 
-def picture(rng, height=24, width=32):
+def picture(rng: np.random.Generator, height: int = 24, width: int = 32) -> NDArray[Any]:
     return cv2.resize(rng.integers(0, 256, (4, 5, 3), np.uint8), (width, height), interpolation=cv2.INTER_CUBIC)
 
 
-def encoded(image, suffix='.png'):
+def encoded(image: Any, suffix: str = '.png') -> Any:
     return cv2.imencode(suffix, image[:, :, ::-1])[1].tobytes()
 
 
 @pytest.fixture
-def folder(tmp_path, rng):
+def folder(tmp_path: Path, rng: np.random.Generator) -> Path:
     """
     Four good images, two of them in a sub-folder.
     """
@@ -41,7 +47,7 @@ def folder(tmp_path, rng):
     return tmp_path / 'photos'
 
 
-def write_tar(path, members):
+def write_tar(path: Path, members: Any) -> Path:
     with tarfile.open(path, 'w') as tar:
         for name, content in members:
             info = tarfile.TarInfo(name)
@@ -50,11 +56,11 @@ def write_tar(path, members):
     return path
 
 
-def names_in(photos):
+def names_in(photos: Any) -> list[Any]:
     return [name.rpartition('/')[2] for name in photos.names]
 
 
-def test_reads_a_folder_and_its_sub_folders(folder):
+def test_reads_a_folder_and_its_sub_folders(folder: Any) -> None:
     photos = open_photos([folder], SMALL, 12, 16)
     assert names_in(photos) == ['a.jpg', 'b.png', 'c.webp', 'd.PNG']
     images = photos.read(np.arange(4))
@@ -65,18 +71,18 @@ def test_reads_a_folder_and_its_sub_folders(folder):
     )
 
 
-def test_leaves_sub_folders_out_if_told_to(folder):
+def test_leaves_sub_folders_out_if_told_to(folder: Any) -> None:
     assert names_in(open_photos([folder], replace(SMALL, recursive=False), 12, 16)) == ['a.jpg', 'b.png']
 
 
-def test_tar_gives_the_images_of_its_folder(folder, tmp_path):
+def test_tar_gives_the_images_of_its_folder(folder: Any, tmp_path: Path) -> None:
     files = sorted(f for f in folder.rglob('*') if f.is_file())
     tar = write_tar(tmp_path / 'p.tar', [(f.name, f.read_bytes()) for f in files])
     from_tar, from_folder = open_photos([tar], SMALL, 12, 16), open_photos([folder], SMALL, 12, 16)
     np.testing.assert_array_equal(from_tar.read(np.arange(4)), from_folder.read(np.arange(4)))
 
 
-def test_hostile_members_of_a_tar_are_labels_at_most(tmp_path, rng):
+def test_hostile_members_of_a_tar_are_labels_at_most(tmp_path: Path, rng: np.random.Generator) -> None:
     good = encoded(picture(rng))
     path = tmp_path / 'p.tar'
     with tarfile.open(path, 'w') as tar:
@@ -94,7 +100,7 @@ def test_hostile_members_of_a_tar_are_labels_at_most(tmp_path, rng):
     assert sorted(tmp_path.rglob('*')) == before
 
 
-def test_tar_members_larger_than_allowed_are_counted_not_read(tmp_path, rng):
+def test_tar_members_larger_than_allowed_are_counted_not_read(tmp_path: Path, rng: np.random.Generator) -> None:
     good = encoded(picture(rng))
     path = write_tar(tmp_path / 'p.tar', [('good.png', good), ('huge.png', bytes(100_000))])
     photos = open_photos([path], replace(SMALL, max_file_mb=0.05), 12, 16)
@@ -102,7 +108,7 @@ def test_tar_members_larger_than_allowed_are_counted_not_read(tmp_path, rng):
     assert photos.skipped.count == 1 and "'huge.png': 100000 bytes" in str(photos.skipped)
 
 
-def test_refuses_a_tar_that_is_cut_short_or_packed(tmp_path, rng):
+def test_refuses_a_tar_that_is_cut_short_or_packed(tmp_path: Path, rng: np.random.Generator) -> None:
     whole = write_tar(tmp_path / 'p.tar', [(f'{i}.png', encoded(picture(rng))) for i in range(3)]).read_bytes()
     (tmp_path / 'cut.tar').write_bytes(whole[:700])
     with pytest.raises(DataError, match=r'cut\.tar: cannot be read as an uncompressed tar file'):
@@ -113,11 +119,11 @@ def test_refuses_a_tar_that_is_cut_short_or_packed(tmp_path, rng):
         open_photos([tmp_path / 'p.tar.gz'], SMALL, 12, 16)
 
 
-def test_every_kind_of_pixels_becomes_rgb(rng):
+def test_every_kind_of_pixels_becomes_rgb(rng: np.random.Generator) -> None:
     pillow = pytest.importorskip('PIL.Image')
     rgb = pillow.fromarray(picture(rng))
 
-    def content(image, kind, **options):
+    def content(image: Any, kind: Any, **options: Any) -> Any:
         file = io.BytesIO()
         image.save(file, kind, **options)
         return file.getvalue()
@@ -144,7 +150,7 @@ def test_every_kind_of_pixels_becomes_rgb(rng):
     assert np.abs(decode_file(cases['CMYK']).astype(int) - np.asarray(rgb)).mean() < 12
 
 
-def test_corrupt_and_tiny_images_are_skipped_and_counted(folder, rng):
+def test_corrupt_and_tiny_images_are_skipped_and_counted(folder: Any, rng: np.random.Generator) -> None:
     (folder / 'broken.jpg').write_bytes(encoded(picture(rng), '.jpg')[:-40])
     (folder / 'cut.webp').write_bytes(encoded(picture(rng), '.webp')[:60])
     (folder / 'empty.png').write_bytes(b'')
@@ -158,14 +164,14 @@ def test_corrupt_and_tiny_images_are_skipped_and_counted(folder, rng):
     assert len(photos.skipped.first) == 5
 
 
-def test_names_only_the_first_of_many_skipped_images(folder):
+def test_names_only_the_first_of_many_skipped_images(folder: Any) -> None:
     for i in range(9):
         (folder / f'empty{i}.png').write_bytes(b'')
     text = str(open_photos([folder], SMALL, 12, 16).skipped)
     assert text.startswith('9 images skipped: ') and text.endswith('; and 4 more')
 
 
-def test_refuses_paths_without_a_usable_image(folder, tmp_path):
+def test_refuses_paths_without_a_usable_image(folder: Any, tmp_path: Path) -> None:
     (tmp_path / 'none').mkdir()
     (tmp_path / 'bad').mkdir()
     (tmp_path / 'bad' / 'x.png').write_bytes(b'')
@@ -182,21 +188,21 @@ def test_refuses_paths_without_a_usable_image(folder, tmp_path):
         open_photos([], SMALL, 12, 16)
 
 
-def test_little_memory_gives_the_same_images(folder):
+def test_little_memory_gives_the_same_images(folder: Any) -> None:
     all_kept = open_photos([folder], SMALL, 480, 640)
     one_kept = open_photos([folder], replace(SMALL, memory_limit_mb=1), 480, 640)  # an image takes 0.9 MB
     indices = np.array([3, 0, 3, 3, 1])
     np.testing.assert_array_equal(one_kept.read(indices), all_kept.read(indices))
 
 
-def test_an_image_that_vanishes_is_named(folder):
+def test_an_image_that_vanishes_is_named(folder: Any) -> None:
     photos = open_photos([folder], replace(SMALL, memory_limit_mb=1), 480, 640)
     (folder / 'a.jpg').unlink()
     with pytest.raises(DataError, match=r'a\.jpg: could be read before, now: cannot be read'):
         photos.read(np.array([0]))
 
 
-def test_keeps_the_aspect_by_cutting_out_the_centre(tmp_path):
+def test_keeps_the_aspect_by_cutting_out_the_centre(tmp_path: Path) -> None:
     wide = np.zeros((20, 60, 3), np.uint8)
     wide[:, 20:40] = 200
     fitted = FitImage(20, 20, keep_aspect=True)(wide)
@@ -204,7 +210,7 @@ def test_keeps_the_aspect_by_cutting_out_the_centre(tmp_path):
     assert FitImage(20, 20, keep_aspect=False)(wide).min() == 0
 
 
-def test_fingerprint_says_which_photographs_not_where(folder, tmp_path):
+def test_fingerprint_says_which_photographs_not_where(folder: Any, tmp_path: Path) -> None:
     fingerprint = open_photos([folder], SMALL, 12, 16).fingerprint
     moved = folder.rename(tmp_path / 'elsewhere')
     assert open_photos([moved], SMALL, 12, 16).fingerprint == fingerprint
@@ -212,7 +218,7 @@ def test_fingerprint_says_which_photographs_not_where(folder, tmp_path):
     assert open_photos([moved], SMALL, 12, 16).fingerprint != fingerprint
 
 
-def test_held_out_photographs_are_not_in_the_other_part(folder):
+def test_held_out_photographs_are_not_in_the_other_part(folder: Any) -> None:
     photos = open_photos([folder], SMALL, 12, 16)
     training, validation = photos.hold_out(1, seed=0)
     assert (len(training), len(validation)) == (3, 1)
@@ -231,27 +237,27 @@ class Recording:
     camera = None
     ground_truth = None
 
-    def __len__(self):
+    def __len__(self) -> int:
         return 10
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Frame]:
         for i in range(10):
             yield Frame(i, 10**9 + i, np.full((24, 32), i, np.uint8))
 
 
-def test_recordings_give_every_nth_image():
+def test_recordings_give_every_nth_image() -> None:
     source = keep_frames(None, Recording(), FitImage(12, 16, keep_aspect=False), 4, 10**6)
     assert [int(source.read(i)[0, 0, 0]) for i in range(len(source.entries))] == [0, 4, 8]
     assert source.read(0).shape == (12, 16, 3)
 
 
-def test_recordings_larger_than_the_memory_limit_are_refused():
+def test_recordings_larger_than_the_memory_limit_are_refused() -> None:
     with pytest.raises(DataError, match=r'expected fewer of them \(photos.bag_every, now 1\)'):
         keep_frames('bag', Recording(), FitImage(12, 16, keep_aspect=False), 1, 3 * 12 * 16 * 5)
 
 
-def test_a_damaged_recording_gives_what_comes_before():
-    def frames():
+def test_a_damaged_recording_gives_what_comes_before() -> None:
+    def frames() -> Iterator[Any]:
         yield from list(Recording())[:5]
         raise DataError('message 5: cut short')
 
@@ -260,7 +266,7 @@ def test_a_damaged_recording_gives_what_comes_before():
     assert source.refused == ('the rest: message 5: cut short',)
 
 
-def test_reads_bags_and_holds_out_their_end(folder, tmp_path):
+def test_reads_bags_and_holds_out_their_end(folder: Any, tmp_path: Path) -> None:
     pytest.importorskip('rosbags')
     from kp2d_ros.recordings.bag_writer import write_bag
 
@@ -273,7 +279,7 @@ def test_reads_bags_and_holds_out_their_end(folder, tmp_path):
 
 
 @pytest.mark.parametrize('keep', ['a folder', 'the only bag file in a folder', 'a bag file'])
-def test_what_replays_as_a_bag_trains_as_one(tmp_path, keep):
+def test_what_replays_as_a_bag_trains_as_one(tmp_path: Path, keep: str) -> None:
     pytest.importorskip('rosbags')
     from kp2d_ros.recordings.bag_writer import write_bag
 
@@ -285,7 +291,7 @@ def test_what_replays_as_a_bag_trains_as_one(tmp_path, keep):
     assert len(photos) == len(open_sequence(path)) / SMALL.bag_every
 
 
-def test_refuses_weights_that_do_not_fit(folder):
+def test_refuses_weights_that_do_not_fit(folder: Any) -> None:
     with pytest.raises(ConfigError, match=r'weights: found 2, expected one for each of the 1 data paths'):
         open_photos([folder], replace(SMALL, weights=(1, 2)), 12, 16)
     with pytest.raises(ConfigError, match='expected numbers from 0 on, not all 0'):

@@ -1,7 +1,12 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
 import logging
 import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -28,24 +33,24 @@ IMAGE = np.arange(12, dtype=np.uint8).reshape(3, 4)
 PNG = cv2.imencode('.png', IMAGE)[1].tobytes()
 
 
-def make(name, *fields, store=STORE):
+def make(name: str, *fields: Any, store: Any = STORE) -> Any:
     package, _, kind = name.partition('/')
     return store.types[f'{package}/msg/{kind}'](*fields)
 
 
-def header(stamp_ns=5_000_000_007, frame_id='cam'):
+def header(stamp_ns: int = 5_000_000_007, frame_id: str = 'cam') -> Any:
     return make('std_msgs/Header', make('builtin_interfaces/Time', *divmod(stamp_ns, 10**9)), frame_id)
 
 
-def image_message(stamp_ns=5_000_000_007, encoding='mono8', step=4):
+def image_message(stamp_ns: int = 5_000_000_007, encoding: str = 'mono8', step: int = 4) -> Any:
     return make('sensor_msgs/Image', header(stamp_ns), 3, 4, encoding, 0, step, IMAGE.ravel())
 
 
-def compressed_message(format_name='png', content=PNG):
+def compressed_message(format_name: str = 'png', content: Any = PNG) -> Any:
     return make('sensor_msgs/CompressedImage', header(), format_name, np.frombuffer(content, np.uint8))
 
 
-def info_message(fx=3.0, width=4):
+def info_message(fx: float = 3.0, width: int = 4) -> Any:
     k = np.array([fx, 0, 1.5, 0, 3, 1, 0, 0, 1.0])
     p = np.array([2.0, 0, 1.6, 0, 0, 2.0, 1.1, 0, 0, 0, 1, 0])
     region = make('sensor_msgs/RegionOfInterest', 0, 0, 0, 0, False)
@@ -53,7 +58,7 @@ def info_message(fx=3.0, width=4):
     return make('sensor_msgs/CameraInfo', *fields)
 
 
-def transform_message(parent, child, pose, stamp_ns=5_000_000_007):
+def transform_message(parent: Any, child: Any, pose: Any, stamp_ns: int = 5_000_000_007) -> Any:
     half = np.arccos(np.clip((np.trace(pose[:3, :3]) - 1) / 2, -1, 1)) / 2
     axis = pose[[2, 0, 1], [1, 2, 0]] - pose[[1, 2, 0], [2, 0, 1]]
     axis = axis / np.linalg.norm(axis) if np.linalg.norm(axis) > 0 else axis
@@ -63,8 +68,8 @@ def transform_message(parent, child, pose, stamp_ns=5_000_000_007):
 
 
 @pytest.fixture
-def write_messages(tmp_path):
-    def write(*messages, storage=StoragePlugin.MCAP):
+def write_messages(tmp_path: Path) -> Callable[..., Any]:
+    def write(*messages: Any, storage: Any = StoragePlugin.MCAP) -> Any:
         path = tmp_path / 'recorded'
         connections = {}
         with Writer(path, version=9, storage_plugin=storage) as writer:
@@ -78,11 +83,11 @@ def write_messages(tmp_path):
     return write
 
 
-def topic_of(sequence):
+def topic_of(sequence: Any) -> Any:
     return next(sequence.read()).place.rpartition(' of ')[2]
 
 
-def test_takes_the_only_image_topic_and_the_calibration_beside_it(write_messages):
+def test_takes_the_only_image_topic_and_the_calibration_beside_it(write_messages: Any) -> None:
     sequence = open_bag(write_messages(('/a/image_raw', image_message()), ('/a/camera_info', info_message())))
     assert (sequence.name, topic_of(sequence), sequence.camera.fx) == ('recorded', '/a/image_raw', 3.0)
     (frame,) = sequence
@@ -90,7 +95,7 @@ def test_takes_the_only_image_topic_and_the_calibration_beside_it(write_messages
     assert (frame.stamp_ns, frame.frame_id) == (5_000_000_007, 'cam')
 
 
-def test_lists_the_image_topics_where_there_are_several(write_messages):
+def test_lists_the_image_topics_where_there_are_several(write_messages: Any) -> None:
     path = write_messages(('/left/image', image_message()), ('/right/image', image_message()))
     with pytest.raises(DataError, match='/left/image, /right/image, expected one: name it'):
         open_bag(path)
@@ -99,7 +104,7 @@ def test_lists_the_image_topics_where_there_are_several(write_messages):
         open_bag(path, image_topic='front/image')
 
 
-def test_raw_and_compressed_images_of_one_topic_are_one_choice(write_messages):
+def test_raw_and_compressed_images_of_one_topic_are_one_choice(write_messages: Any) -> None:
     path = write_messages(
         ('/c/image', image_message()),
         ('/c/image/compressed', compressed_message()),
@@ -109,19 +114,19 @@ def test_raw_and_compressed_images_of_one_topic_are_one_choice(write_messages):
     assert topic_of(open_bag(path, image_topic='/c/image/compressed')) == '/c/image/compressed'
 
 
-def test_finds_the_compressed_images_of_a_topic_named_without_transport(write_messages):
+def test_finds_the_compressed_images_of_a_topic_named_without_transport(write_messages: Any) -> None:
     path = write_messages(('/c/image/compressed', compressed_message()), ('/c/camera_info', info_message()))
     sequence = open_bag(path, image_topic='/c/image')
     assert topic_of(sequence) == '/c/image/compressed'
     assert sequence.camera is not None
 
 
-def test_a_bag_without_images_says_so(write_messages):
+def test_a_bag_without_images_says_so(write_messages: Any) -> None:
     with pytest.raises(DataError, match=r'image topics \(none\)'):
         open_bag(write_messages(('/camera_info', info_message())))
 
 
-def test_rectified_images_take_the_projection_matrix(write_messages):
+def test_rectified_images_take_the_projection_matrix(write_messages: Any) -> None:
     camera = open_bag(write_messages(('/a/image_rect', image_message()), ('/a/camera_info', info_message()))).camera
     np.testing.assert_array_equal(camera.matrix, [[2, 0, 1.6], [0, 2, 1.1], [0, 0, 1]])
     assert not camera.coefficients.any()
@@ -135,7 +140,9 @@ def test_rectified_images_take_the_projection_matrix(write_messages):
         ([('/a/camera_info', info_message(fx=0.0))], r'K\[0\] == 0'),
     ],
 )
-def test_without_calibration_images_still_come_and_the_log_says_why(write_messages, caplog, extra, reason):
+def test_without_calibration_images_still_come_and_the_log_says_why(
+    write_messages: Any, caplog: pytest.LogCaptureFixture, extra: list[Any], reason: str
+) -> None:
     with caplog.at_level(logging.WARNING):
         path = write_messages(('/a/image', image_message()), *extra)
         sequence = open_bag(path)
@@ -146,18 +153,18 @@ def test_without_calibration_images_still_come_and_the_log_says_why(write_messag
         open_bag(path, camera_info_topic='/a/nothing')
 
 
-def test_the_first_calibrated_camera_info_counts(write_messages):
+def test_the_first_calibrated_camera_info_counts(write_messages: Any) -> None:
     messages = [('/image', image_message()), ('/camera_info', info_message(0.0)), ('/camera_info', info_message(9.0))]
     assert open_bag(write_messages(*messages)).camera.fx == 9.0
 
 
-def test_nan_in_the_calibration_is_refused(write_messages):
+def test_nan_in_the_calibration_is_refused(write_messages: Any) -> None:
     path = write_messages(('/image', image_message()), ('/camera_info', info_message(np.nan)))
     with pytest.raises(DataError, match=r'/camera_info: camera matrix: found .*nan'):
         open_bag(path)
 
 
-def test_a_calibration_from_elsewhere_can_be_named(write_messages):
+def test_a_calibration_from_elsewhere_can_be_named(write_messages: Any) -> None:
     path = write_messages(('/image', image_message()), ('/b/camera_info', info_message(8.0)))
     assert open_bag(path, camera_info_topic='b/camera_info').camera.fx == 8.0
 
@@ -169,19 +176,21 @@ def test_a_calibration_from_elsewhere_can_be_named(write_messages):
         (('/image', image_message(encoding='odd')), "message 1 of /image: encoding: found 'odd'"),
     ],
 )
-def test_an_image_message_that_is_none_is_named_after_those_before_it(write_messages, bad, complaint):
+def test_an_image_message_that_is_none_is_named_after_those_before_it(
+    write_messages: Any, bad: tuple[str, Any], complaint: str
+) -> None:
     frames = iter(open_bag(write_messages(('/image', image_message()), bad)))
     assert next(frames).seq == 0
     with pytest.raises(DataError, match=complaint):
         next(frames)
 
 
-def test_an_image_without_a_stamp_has_the_time_of_its_recording(write_messages):
+def test_an_image_without_a_stamp_has_the_time_of_its_recording(write_messages: Any) -> None:
     (frame,) = open_bag(write_messages(('/image', image_message(stamp_ns=0))))
     assert frame.stamp_ns == 7_000_000_000
 
 
-def test_poses_of_the_robot_become_poses_of_the_camera_through_tf_static(write_messages):
+def test_poses_of_the_robot_become_poses_of_the_camera_through_tf_static(write_messages: Any) -> None:
     base_from_mount = transform_from(rotation_from_vector(np.array([0.3, 0, 0])), np.array([1.0, 0, 0]))
     mount_from_cam = transform_from(rotation_from_vector(np.array([0, 0.4, 0.1])), np.array([0, 0.2, 0]))
     odom_from_base = transform_from(rotation_from_vector(np.array([0, 0, 1.0])), np.array([3.0, 4.0, 0]))
@@ -201,7 +210,7 @@ def test_poses_of_the_robot_become_poses_of_the_camera_through_tf_static(write_m
     np.testing.assert_allclose(truth.world_from_camera, [expected], atol=1e-12)
 
 
-def test_poses_of_several_frames_are_refused_by_name(write_messages):
+def test_poses_of_several_frames_are_refused_by_name(write_messages: Any) -> None:
     tf = [transform_message('odom', child, np.eye(4)) for child in ('left_wheel', 'right_wheel')]
     path = write_messages(('/image', image_message()), ('/tf', make('tf2_msgs/TFMessage', tf)))
     with pytest.raises(DataError, match=r'/tf: ground truth: found poses of left_wheel, right_wheel, expected'):
@@ -210,7 +219,9 @@ def test_poses_of_several_frames_are_refused_by_name(write_messages):
         open_bag(path, ground_truth_topic='/gps')
 
 
-def test_poses_of_an_unrelated_frame_are_taken_with_a_warning(write_messages, caplog):
+def test_poses_of_an_unrelated_frame_are_taken_with_a_warning(
+    write_messages: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     message = transform_message('world', 'marker', transform_from(np.eye(3), np.array([1.0, 2.0, 3.0])))
     path = write_messages(('/image', image_message()), ('/mocap', message))
     assert open_bag(path, ground_truth_topic='mocap').ground_truth.world_from_camera[0, :3, 3].tolist() == [1, 2, 3]
@@ -218,7 +229,7 @@ def test_poses_of_an_unrelated_frame_are_taken_with_a_warning(write_messages, ca
 
 
 @pytest.mark.parametrize('kind', ['PoseStamped', 'PoseWithCovarianceStamped', 'Odometry'])
-def test_poses_of_the_camera_come_in_any_message_that_has_some(write_messages, kind):
+def test_poses_of_the_camera_come_in_any_message_that_has_some(write_messages: Any, kind: str) -> None:
     pose = make(
         'geometry_msgs/Pose', make('geometry_msgs/Point', 1.0, 2.0, 3.0), make('geometry_msgs/Quaternion', 0, 0, 0, 1)
     )
@@ -235,35 +246,37 @@ def test_poses_of_the_camera_come_in_any_message_that_has_some(write_messages, k
     assert open_bag(path).ground_truth is None
 
 
-def test_the_topic_named_ground_truth_needs_no_mention_where_it_is_the_only_one(write_messages):
-    def pose(topic):
+def test_the_topic_named_ground_truth_needs_no_mention_where_it_is_the_only_one(write_messages: Any) -> None:
+    def pose(topic: Any) -> tuple[Any, Any]:
         return topic, transform_message('world', 'cam', np.eye(4))
 
     path = write_messages(('/image', image_message()), pose('/sim/ground_truth'), pose('/odometry'))
     assert len(open_bag(path).ground_truth) == 1
 
 
-def test_a_topic_named_ground_truth_that_nobody_asked_for_may_be_unusable(write_messages, caplog):
+def test_a_topic_named_ground_truth_that_nobody_asked_for_may_be_unusable(
+    write_messages: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     tf = [transform_message('odom', child, np.eye(4)) for child in ('left_wheel', 'right_wheel')]
     path = write_messages(('/image', image_message()), ('/ground_truth', make('tf2_msgs/TFMessage', tf)))
     assert open_bag(path).ground_truth is None
     assert 'found poses of left_wheel, right_wheel, expected those of one frame; it is left out' in caplog.text
 
 
-def test_two_topics_named_ground_truth_are_no_answer(write_messages):
+def test_two_topics_named_ground_truth_are_no_answer(write_messages: Any) -> None:
     poses = [(topic, transform_message('world', 'cam', np.eye(4))) for topic in ('/a/ground_truth', '/b/ground_truth')]
     assert open_bag(write_messages(('/image', image_message()), *poses)).ground_truth is None
 
 
-def test_poses_out_of_order_and_twice_are_put_in_order(write_messages):
+def test_poses_out_of_order_and_twice_are_put_in_order(write_messages: Any) -> None:
     shift = [transform_from(np.eye(3), np.array([float(i), 0, 0])) for i in range(3)]
     poses = [('/mocap', transform_message('w', 'cam', shift[i], 10**9 * (i + 1))) for i in (1, 0, 2, 1)]
     truth = open_bag(write_messages(('/image', image_message()), *poses), ground_truth_topic='/mocap').ground_truth
     assert truth.world_from_camera[:, 0, 3].tolist() == [0, 1, 2]
 
 
-def test_reads_a_ros_1_bag(tmp_path):
-    def make1(name, *fields):
+def test_reads_a_ros_1_bag(tmp_path: Path) -> None:
+    def make1(name: str, *fields: Any) -> Any:
         return make(name, *fields, store=STORE1)
 
     stamp = make1('builtin_interfaces/Time', 12, 34)
@@ -303,14 +316,14 @@ class Moving:
     camera = CameraModel(4, 3, matrix, LensModel.EQUIDISTANT, np.array([0.1, 0.2, 0.3, 0.4]))
     ground_truth = Trajectory(np.array([5, 15, 25], np.int64), np.tile(np.eye(4), (3, 1, 1)))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return 3
 
-    def __iter__(self):
+    def __iter__(self) -> Any:
         return (Frame(i, 10 * (i + 1), IMAGE, self.camera) for i in range(3))
 
 
-def test_writes_a_lens_and_true_poses_at_times_of_their_own(tmp_path):
+def test_writes_a_lens_and_true_poses_at_times_of_their_own(tmp_path: Path) -> None:
     write_bag(tmp_path / 'b', Moving(), BagConfig(image_topic='/left/image_raw', frame_id='left'))
     again = open_bag(tmp_path / 'b', ground_truth_topic='/ground_truth')
     assert again.camera.lens is LensModel.EQUIDISTANT
@@ -319,14 +332,14 @@ def test_writes_a_lens_and_true_poses_at_times_of_their_own(tmp_path):
     assert [(frame.stamp_ns, frame.frame_id) for frame in again] == [(10, 'left'), (20, 'left'), (30, 'left')]
 
 
-def test_writes_jpeg_of_nearly_the_same_pixels(tmp_path):
+def test_writes_jpeg_of_nearly_the_same_pixels(tmp_path: Path) -> None:
     write_bag(tmp_path / 'b', Moving(), BagConfig(compression='jpeg'))
     sequence = open_bag(tmp_path / 'b')
     assert topic_of(sequence) == '/camera/image_raw/compressed'
     assert all(np.abs(frame.image.astype(int) - IMAGE).max() < 8 for frame in sequence)
 
 
-def test_does_not_write_over_a_bag_nor_with_unknown_settings(tmp_path):
+def test_does_not_write_over_a_bag_nor_with_unknown_settings(tmp_path: Path) -> None:
     write_bag(tmp_path / 'b', Moving())
     with pytest.raises(DataError, match='exists already'):
         write_bag(tmp_path / 'b', Moving())
@@ -335,7 +348,7 @@ def test_does_not_write_over_a_bag_nor_with_unknown_settings(tmp_path):
 
 
 @pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
-def test_a_damaged_bag_gives_frames_or_a_data_error(tmp_path, rng, storage):
+def test_a_damaged_bag_gives_frames_or_a_data_error(tmp_path: Path, rng: np.random.Generator, storage: str) -> None:
     write_bag(tmp_path / 'whole', Moving(), BagConfig(storage=storage))
     (file,) = (path for path in (tmp_path / 'whole').iterdir() if path.suffix in ('.mcap', '.db3'))
     content = file.read_bytes()
@@ -352,7 +365,7 @@ def test_a_damaged_bag_gives_frames_or_a_data_error(tmp_path, rng, storage):
     assert errors >= 5
 
 
-def test_a_file_that_is_no_bag_is_refused(tmp_path):
+def test_a_file_that_is_no_bag_is_refused(tmp_path: Path) -> None:
     for name in ('a.mcap', 'a.db3', 'a.bag'):
         (tmp_path / name).write_bytes(b'this is no bag')
         with pytest.raises(DataError, match=f'{name}: cannot be read as a bag'):

@@ -1,6 +1,10 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,14 +26,14 @@ D = (-0.3, 0.1, 1e-3, 2e-3, 0.01)
 FIELDS = CameraInfoFields(640, 480, 'plumb_bob', D, K, P)
 
 
-def test_an_image_as_the_camera_took_it_has_k_and_d():
+def test_an_image_as_the_camera_took_it_has_k_and_d() -> None:
     camera = camera_from_fields(FIELDS).camera
     np.testing.assert_array_equal(camera.matrix.ravel(), K)
     np.testing.assert_array_equal(camera.coefficients, D)
     assert (camera.width, camera.height, camera.lens) == (640, 480, LensModel.PLUMB_BOB)
 
 
-def test_a_rectified_image_has_the_left_part_of_p_and_no_distortion():
+def test_a_rectified_image_has_the_left_part_of_p_and_no_distortion() -> None:
     camera = camera_from_fields(FIELDS, rectified=True).camera
     np.testing.assert_array_equal(camera.matrix, [[400, 0, 310], [0, 400, 230], [0, 0, 1]])
     assert not camera.coefficients.any()
@@ -46,12 +50,12 @@ def test_a_rectified_image_has_the_left_part_of_p_and_no_distortion():
         ('/camera/my_image_rect', False),
     ],
 )
-def test_rectified_topics_are_known_by_name(topic, expected):
+def test_rectified_topics_are_known_by_name(topic: str, expected: bool) -> None:
     assert is_rectified_topic(topic) is expected
 
 
 @pytest.mark.parametrize('rectified', [False, True])
-def test_zeros_mean_not_calibrated_and_the_reason_says_so(rectified):
+def test_zeros_mean_not_calibrated_and_the_reason_says_so(rectified: bool) -> None:
     calibration = camera_from_fields(CameraInfoFields(640, 480, '', (), (0.0,) * 9), rectified=rectified)
     assert calibration.camera is None
     assert f'{"P" if rectified else "K"}[0] == 0' in calibration.reason
@@ -70,7 +74,7 @@ def test_zeros_mean_not_calibrated_and_the_reason_says_so(rectified):
         ({'width': 0}, 'camera size: found 0x480'),
     ],
 )
-def test_refuses_numbers_that_are_no_camera(change, complaint):
+def test_refuses_numbers_that_are_no_camera(change: dict[str, Any], complaint: str) -> None:
     with pytest.raises(DataError, match=complaint):
         camera_from_fields(replace(FIELDS, **change))
 
@@ -79,18 +83,18 @@ def test_refuses_numbers_that_are_no_camera(change, complaint):
     ('model', 'given_count', 'expected_count'),
     [('plumb_bob', 0, 5), ('', 0, 5), ('plumb_bob', 4, 5), ('rational_polynomial', 5, 8), ('equidistant', 4, 4)],
 )
-def test_missing_coefficients_are_zero(model, given_count, expected_count):
+def test_missing_coefficients_are_zero(model: str, given_count: int, expected_count: int) -> None:
     camera = camera_from_fields(replace(FIELDS, distortion_model=model, d=(0.1,) * given_count)).camera
     assert camera.coefficients.tolist() == [0.1] * given_count + [0.0] * (expected_count - given_count)
 
 
 @pytest.mark.parametrize(('model', 'count'), [('plumb_bob', 5), ('rational_polynomial', 8), ('equidistant', 4)])
-def test_zeros_beyond_what_the_model_has_are_cut(model, count):
+def test_zeros_beyond_what_the_model_has_are_cut(model: str, count: int) -> None:
     camera = camera_from_fields(replace(FIELDS, distortion_model=model, d=(0.1,) * count + (0.0,) * 6)).camera
     assert camera.coefficients.tolist() == [0.1] * count
 
 
-def test_binning_and_region_of_interest_move_the_projected_points_with_the_pixels(rng):
+def test_binning_and_region_of_interest_move_the_projected_points_with_the_pixels(rng: np.random.Generator) -> None:
     points = np.column_stack([rng.uniform(-0.5, 0.5, (20, 2)), rng.uniform(1, 3, 20)])
     full = camera_from_fields(FIELDS).camera.project(points)
     part = camera_from_fields(replace(FIELDS, binning=(2, 4), roi=(100, 40, 400, 200))).camera
@@ -106,7 +110,9 @@ def test_binning_and_region_of_interest_move_the_projected_points_with_the_pixel
     lens=st.sampled_from(list(LensModel)),
     coefficients=st.lists(st.floats(-1e3, 1e3), min_size=8, max_size=8),
 )
-def test_yaml_gives_the_same_camera_back(tmp_path_factory, size, focal_ratio, lens, coefficients):
+def test_yaml_gives_the_same_camera_back(
+    tmp_path_factory: pytest.TempPathFactory, size: Any, focal_ratio: Any, lens: Any, coefficients: Any
+) -> None:
     count = {LensModel.PLUMB_BOB: 5, LensModel.RATIONAL_POLYNOMIAL: 8, LensModel.EQUIDISTANT: 4}[lens]
     focal = focal_ratio * max(size)
     matrix = np.array([[focal, 0, size[0] / 3], [0, focal * 1.1, size[1] / 3], [0, 0, 1]])
@@ -144,7 +150,7 @@ distortion_coefficients: {rows: 1, cols: 5, data: [0, 0, 0, 0, 0]}
         ('plumb_bob', 'fisheye', 'distortion of equidistant'),
     ],
 )
-def test_names_the_file_and_what_is_wrong_with_it(tmp_path, old, new, complaint):
+def test_names_the_file_and_what_is_wrong_with_it(tmp_path: Path, old: str, new: str, complaint: str) -> None:
     path = tmp_path / 'camera.yaml'
     path.write_text(GOOD_YAML.replace(old, new), encoding='utf-8')
     if old == 'plumb_bob':
@@ -153,7 +159,7 @@ def test_names_the_file_and_what_is_wrong_with_it(tmp_path, old, new, complaint)
         read_camera(path)
 
 
-def test_reads_plain_lists_and_numbers_that_yaml_takes_for_texts(tmp_path):
+def test_reads_plain_lists_and_numbers_that_yaml_takes_for_texts(tmp_path: Path) -> None:
     path = tmp_path / 'camera.yaml'
     text = GOOD_YAML.replace(
         '{rows: 3, cols: 3, data: [50, 0, 31.5, 0, 50, 23.5, 0, 0, 1]}', '[50, 0, 31, 0, 5e1, 23, 0, 0, 1]'
@@ -164,6 +170,6 @@ def test_reads_plain_lists_and_numbers_that_yaml_takes_for_texts(tmp_path):
     assert camera.coefficients[0] == 1e-5
 
 
-def test_names_the_file_that_is_missing(tmp_path):
+def test_names_the_file_that_is_missing(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r'camera\.yaml: cannot be read'):
         read_camera(tmp_path / 'camera.yaml')

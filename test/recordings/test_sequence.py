@@ -4,11 +4,17 @@
 The contract of every sequence reader, on one recording written in every layout.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from kp2d_ros.core.cameras import CameraModel, LensModel
 from kp2d_ros.core.errors import ConfigError, DataError
@@ -37,16 +43,16 @@ class Recording:
     ground_truth: Trajectory | None
     camera_yaml: str
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.images)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Frame]:
         for seq, (stamp_ns, image) in enumerate(zip(self.stamps_ns, self.images, strict=True)):
             yield Frame(seq, stamp_ns, image, self.camera)
 
 
 @pytest.fixture(scope='module')
-def recording(format_camera):
+def recording(format_camera: Callable[[CameraModel], str]) -> Recording:
     rng, count = np.random.default_rng(0), 4
     poses = np.array(
         [transform_from(rotation_from_vector(rng.normal(0, 0.3, 3)), rng.normal(0, 1, 3)) for _ in range(count)]
@@ -59,20 +65,20 @@ def recording(format_camera):
     return Recording('drive', stamps_ns, images, camera, truth, format_camera(camera))
 
 
-def seconds(stamp_ns):
+def seconds(stamp_ns: Any) -> str:
     return f'{stamp_ns // 10**9}.{stamp_ns % 10**9:09d}'
 
 
-def write_image(path, image):
+def write_image(path: Path, image: NDArray[Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(path), image[..., ::-1])
 
 
-def rows_of(poses):
+def rows_of(poses: Any) -> Any:
     return '\n'.join(' '.join(f'{v:.12e}' for v in pose[:3].ravel()) for pose in poses) + '\n'
 
 
-def write_kitti(root, recording):
+def write_kitti(root: Any, recording: Any) -> None:
     folder = root / 'sequences' / '07'
     for i, image in enumerate(recording.images):
         write_image(folder / 'image_2' / f'{i:06d}.png', image)
@@ -88,7 +94,7 @@ def write_kitti(root, recording):
     (root / 'poses' / '07.txt').write_text(rows_of([*world_from_left, np.eye(4)]))
 
 
-def write_euroc(root, recording):
+def write_euroc(root: Any, recording: Any) -> None:
     folder = root / 'mav0' / 'cam0'
     lines = ['#timestamp [ns],filename']
     for stamp_ns, image in zip(recording.stamps_ns, recording.images, strict=True):
@@ -113,7 +119,7 @@ def write_euroc(root, recording):
     (truth / 'data.csv').write_text('\n'.join(lines))
 
 
-def write_tum(root, recording):
+def write_tum(root: Any, recording: Any) -> None:
     lines = ['# color images']
     for stamp_ns, image in zip(recording.stamps_ns, recording.images, strict=True):
         write_image(root / 'rgb' / f'{seconds(stamp_ns)}.png', image)
@@ -123,7 +129,7 @@ def write_tum(root, recording):
     (root / 'camera.yaml').write_text(recording.camera_yaml)
 
 
-def write_folder(root, recording):
+def write_folder(root: Any, recording: Any) -> None:
     for i, image in enumerate(recording.images):
         write_image(root / 'images' / f'{i + 8}.png', image)  # 8, 9, 10, 11: not in the order of their letters
     (root / 'times.txt').write_text('\n'.join(map(seconds, recording.stamps_ns)))
@@ -131,7 +137,7 @@ def write_folder(root, recording):
     (root / 'poses.txt').write_text(rows_of(recording.ground_truth.world_from_camera))
 
 
-def write_bare_folder(root, recording):
+def write_bare_folder(root: Any, recording: Any) -> None:
     for i, image in enumerate(recording.images):
         write_image(root / f'frame{i}.PNG', image)
     (root / '._frame0.png').write_bytes(b'what some systems leave behind')
@@ -140,14 +146,14 @@ def write_bare_folder(root, recording):
     (root / 'poses.txt').write_text(format_tum(recording.ground_truth))
 
 
-def bag_layout(**changes):
-    def write(root, recording):
+def bag_layout(**changes: Any) -> Callable[..., None]:
+    def write(root: Any, recording: Any) -> None:
         write_bag(root / 'bag', recording, BagConfig(**changes))
 
     return write
 
 
-def bare_bag(root, recording):
+def bare_bag(root: Any, recording: Any) -> None:
     write_bag(root / 'bag', recording)
     (root / 'bag' / 'metadata.yaml').unlink()
 
@@ -170,19 +176,19 @@ LAYOUTS = {
 
 
 @pytest.fixture(scope='module', params=LAYOUTS)
-def layout(request):
+def layout(request: pytest.FixtureRequest) -> Any:
     return request.param
 
 
 @pytest.fixture(scope='module')
-def opened(layout, tmp_path_factory, recording):
+def opened(layout: Any, tmp_path_factory: pytest.TempPathFactory, recording: Any) -> Any:
     write, inner, options = LAYOUTS[layout]
     root = tmp_path_factory.mktemp('drive')
     write(root, recording)
     return open_sequence(root / inner, **options)
 
 
-def test_gives_every_image_with_its_time_in_order_each_time_it_is_read(opened, recording):
+def test_gives_every_image_with_its_time_in_order_each_time_it_is_read(opened: Any, recording: Any) -> None:
     assert len(opened) == len(recording)
     assert opened.name
     for _ in range(2):
@@ -194,7 +200,7 @@ def test_gives_every_image_with_its_time_in_order_each_time_it_is_read(opened, r
             assert frame.camera is opened.camera
 
 
-def test_two_readers_at_once_do_not_disturb_each_other(opened):
+def test_two_readers_at_once_do_not_disturb_each_other(opened: Any) -> None:
     first, second = iter(opened), iter(opened)
     next(first)
     next(first)
@@ -202,7 +208,7 @@ def test_two_readers_at_once_do_not_disturb_each_other(opened):
     assert next(first).seq == 2
 
 
-def test_gives_the_calibration(opened, recording, layout):
+def test_gives_the_calibration(opened: Any, recording: Any, layout: Any) -> None:
     camera = opened.camera
     np.testing.assert_allclose(camera.matrix, recording.camera.matrix, rtol=1e-9)
     expected = np.zeros(5) if 'kitti' in layout else recording.camera.coefficients  # KITTI is rectified
@@ -210,7 +216,7 @@ def test_gives_the_calibration(opened, recording, layout):
     assert (camera.width, camera.height) == (32, 24)
 
 
-def test_gives_the_true_poses_of_the_camera(opened, recording):
+def test_gives_the_true_poses_of_the_camera(opened: Any, recording: Any) -> None:
     np.testing.assert_array_equal(opened.ground_truth.stamps_ns, recording.ground_truth.stamps_ns)
     expected = recording.ground_truth.world_from_camera
     np.testing.assert_allclose(opened.ground_truth.world_from_camera, expected, atol=1e-8)
@@ -218,7 +224,9 @@ def test_gives_the_true_poses_of_the_camera(opened, recording):
 
 @pytest.mark.parametrize('name', ['kitti root', 'euroc', 'tum', 'folder'])
 @pytest.mark.parametrize('content', [None, b'', b'\x89PNG\r\n\x1a\nrubbish'])
-def test_an_image_that_is_missing_or_broken_is_named(tmp_path, recording, name, content):
+def test_an_image_that_is_missing_or_broken_is_named(
+    tmp_path: Path, recording: Any, name: str, content: bytes | None
+) -> None:
     write, inner, _ = LAYOUTS[name]
     write(tmp_path, recording)
     image = sorted(tmp_path.rglob('*.png'))[2]
@@ -229,7 +237,7 @@ def test_an_image_that_is_missing_or_broken_is_named(tmp_path, recording, name, 
 
 
 @pytest.mark.parametrize('name', ['euroc', 'tum', 'folder', 'mcap'])
-def test_an_image_of_another_size_than_the_calibration_is_named(tmp_path, recording, name):
+def test_an_image_of_another_size_than_the_calibration_is_named(tmp_path: Path, recording: Any, name: str) -> None:
     write, inner, _ = LAYOUTS[name]
     wrong = replace(recording, images=[image[:20] for image in recording.images])
     write(tmp_path, replace(wrong, camera=None) if name == 'mcap' else wrong)
@@ -240,7 +248,7 @@ def test_an_image_of_another_size_than_the_calibration_is_named(tmp_path, record
         list(sequence)
 
 
-def test_a_calibration_of_the_users_own_wins(tmp_path, recording):
+def test_a_calibration_of_the_users_own_wins(tmp_path: Path, recording: Any) -> None:
     write_folder(tmp_path, recording)
     (tmp_path / 'better.yaml').write_text(recording.camera_yaml.replace('30.0', '29.0'))
     assert open_sequence(tmp_path, calibration=tmp_path / 'better.yaml').camera.fx == 29.0
@@ -259,14 +267,16 @@ def test_a_calibration_of_the_users_own_wins(tmp_path, recording):
         ('mcap', {'camera': 0}, 'camera: found 0 for .* is a bag'),
     ],
 )
-def test_an_option_that_a_recording_does_not_take_is_refused_by_name(tmp_path, recording, name, options, complaint):
+def test_an_option_that_a_recording_does_not_take_is_refused_by_name(
+    tmp_path: Path, recording: Any, name: str, options: dict[str, Any], complaint: str
+) -> None:
     write, inner, _ = LAYOUTS[name]
     write(tmp_path, recording)
     with pytest.raises(ConfigError, match=complaint):
         open_sequence(tmp_path / inner, **options)
 
 
-def test_several_recordings_each_take_the_options_that_they_have(tmp_path, recording):
+def test_several_recordings_each_take_the_options_that_they_have(tmp_path: Path, recording: Any) -> None:
     write_folder(tmp_path / 'images', recording)
     write_bag(tmp_path / 'bag', recording)
     paths = [tmp_path / 'images', tmp_path / 'bag']
@@ -275,7 +285,7 @@ def test_several_recordings_each_take_the_options_that_they_have(tmp_path, recor
         open_sequences(paths, camera=1)
 
 
-def test_says_what_it_looked_for_where_there_is_nothing(tmp_path):
+def test_says_what_it_looked_for_where_there_is_nothing(tmp_path: Path) -> None:
     (tmp_path / 'notes.txt').write_text('hello')
     for path in (tmp_path, tmp_path / 'notes.txt'):
         with pytest.raises(DataError, match=r'metadata\.yaml.*\.bag, \.db3, \.mcap.*KITTI.*EuRoC.*TUM.*images'):

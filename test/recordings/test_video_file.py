@@ -4,6 +4,11 @@
 Video files as sequences.
 """
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
@@ -15,7 +20,7 @@ COLORS = [(200, 40, 40), (40, 200, 40), (40, 40, 200)]  # RGB
 
 
 @pytest.fixture
-def video(tmp_path):
+def video(tmp_path: Path) -> Path:
     """
     Three frames of one colour each, at 5 Hz.
     """
@@ -27,7 +32,7 @@ def video(tmp_path):
     return path
 
 
-def test_frames_come_in_rgb_at_the_rate_of_the_file(video):
+def test_frames_come_in_rgb_at_the_rate_of_the_file(video: Any) -> None:
     sequence = open_sequence(video)
     frames = list(sequence)
     assert (sequence.name, len(sequence), len(frames)) == ('clip', 3, 3)
@@ -37,13 +42,13 @@ def test_frames_come_in_rgb_at_the_rate_of_the_file(video):
     assert len(list(sequence)) == 3  # again from the beginning
 
 
-def test_a_file_that_is_no_video_is_refused(tmp_path):
+def test_a_file_that_is_no_video_is_refused(tmp_path: Path) -> None:
     (tmp_path / 'noise.mp4').write_bytes(bytes(range(256)))
     with pytest.raises(DataError, match='not a video that OpenCV can read'):
         open_sequence(tmp_path / 'noise.mp4')
 
 
-def test_a_calibration_of_another_size_is_refused(video, tmp_path):
+def test_a_calibration_of_another_size_is_refused(video: Any, tmp_path: Path) -> None:
     (tmp_path / 'camera.yaml').write_text(
         'image_width: 32\nimage_height: 24\ndistortion_model: plumb_bob\n'
         'camera_matrix: {rows: 3, cols: 3, data: [30, 0, 16, 0, 30, 12, 0, 0, 1]}\n'

@@ -4,14 +4,19 @@
 A frontend and somebody who talks to it over DDS, in one process, in a domain of their own.
 """
 
+from __future__ import annotations
+
 import os
 import threading
 import weakref
+from collections.abc import Callable, Iterator
 from time import monotonic
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 HEIGHT, WIDTH = 120, 160
 STEP_NS = 50_000_000
@@ -19,7 +24,7 @@ FIRST_NS = 1_000_000_000
 SHIFT_PX = 2  # of the upper plane; the lower one moves twice as far
 
 
-def pytest_configure():
+def pytest_configure() -> None:
     if os.environ.get('ROS_DOMAIN_ID', '0') in ('', '0'):
         os.environ['ROS_DOMAIN_ID'] = str(1 + os.getpid() % 101)
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
@@ -31,11 +36,11 @@ class Pattern:
     Views of two textured planes, the upper one farther away, that a camera passes by.
     """
 
-    def __init__(self, rng):
+    def __init__(self, rng: np.random.Generator) -> None:
         coarse = rng.integers(0, 256, (30, 300), np.uint8)
         self._plane = cv2.resize(coarse, (2400, HEIGHT), interpolation=cv2.INTER_CUBIC)
 
-    def view(self, number):
+    def view(self, number: Any) -> NDArray[Any]:
         view = np.empty((HEIGHT, WIDTH), np.uint8)
         for rows, shift in ((slice(0, HEIGHT // 2), SHIFT_PX), (slice(HEIGHT // 2, HEIGHT), 2 * SHIFT_PX)):
             left = shift * (number % 300)
@@ -48,7 +53,7 @@ class ScriptedExtractor:
     ORB that can be held up: it takes an image only while ``gate`` is set.
     """
 
-    def __init__(self, config, log, gate):
+    def __init__(self, config: Any, log: Any, gate: Any) -> None:
         from kp2d_ros.inference.classical import ClassicalExtractor
 
         self._orb = ClassicalExtractor(config)
@@ -56,10 +61,10 @@ class ScriptedExtractor:
         self._gate = gate
 
     @property
-    def info(self):
+    def info(self) -> Any:
         return self._orb.info
 
-    def extract(self, image):
+    def extract(self, image: NDArray[Any]) -> Any:
         self._log.entered += 1
         self._gate.wait(20.0)
         self._log.finished += 1
@@ -67,7 +72,7 @@ class ScriptedExtractor:
             raise self._log.surprises.pop()
         return self._orb.extract(image)
 
-    def reconfigured(self, config):
+    def reconfigured(self, config: Any) -> ScriptedExtractor:
         return ScriptedExtractor(config, self._log, self._gate)
 
 
@@ -76,7 +81,7 @@ class ExtractorLog:
     What became of the extractors that a node asked for.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.gate = threading.Event()
         self.gate.set()
         self.entered = self.finished = 0
@@ -85,7 +90,7 @@ class ExtractorLog:
         self.built = []  # weak references to them
         self.failures = {}  # by the name of the extractor, what building one raises
 
-    def build(self, config):
+    def build(self, config: Any) -> ScriptedExtractor:
         self.configs.append(config)
         if config.name in self.failures:
             raise self.failures[config.name]
@@ -99,11 +104,11 @@ class Listening:
     A logger somebody listens to.
     """
 
-    def __init__(self, logger, lines):
+    def __init__(self, logger: Any, lines: Any) -> None:
         self._logger, self._lines = logger, lines
 
-    def __getattr__(self, severity):
-        def say(text):
+    def __getattr__(self, severity: Any) -> Callable[..., None]:
+        def say(text: str) -> None:
             self._lines.append(text)
             getattr(self._logger, severity)(text)
 
@@ -115,7 +120,7 @@ class Rig:
     The node, its neighbour, and the executors that spin them.
     """
 
-    def __init__(self, pattern):
+    def __init__(self, pattern: Any) -> None:
         import rclpy
         from rclpy.executors import SingleThreadedExecutor
 
@@ -128,10 +133,10 @@ class Rig:
         self.executors[0].add_node(self.neighbour)
         self.pattern = pattern
         self.extractors = ExtractorLog()
-        self.node = None
+        self.node: Any = None
         self._clients = {}
 
-    def start(self, begin=True, **parameters):
+    def start(self, begin: bool = True, **parameters: Any) -> Any:
         """
         The node with these parameters (dots as double underscores), ORB unless they say otherwise.
         """
@@ -151,7 +156,7 @@ class Rig:
             self.node.start()
         return self.node
 
-    def close(self):
+    def close(self) -> None:
         self.extractors.gate.set()
         if self.node is not None:
             self.node.destroy_node()
@@ -160,7 +165,7 @@ class Rig:
             executor.shutdown()
             context.try_shutdown()
 
-    def spin_until(self, is_true, timeout=10.0):
+    def spin_until(self, is_true: Any, timeout: float = 10.0) -> None:
         deadline = monotonic() + timeout
         while not is_true():
             if monotonic() > deadline:
@@ -168,7 +173,7 @@ class Rig:
             for executor in self.executors:
                 executor.spin_once(timeout_sec=0.005)
 
-    def listen(self, message_class, topic, qos=50):
+    def listen(self, message_class: Any, topic: Any, qos: int = 50) -> list[Any]:
         """
         The list that the messages of a topic will be in.
         """
@@ -176,7 +181,7 @@ class Rig:
         self.neighbour.create_subscription(message_class, topic, messages.append, qos)
         return messages
 
-    def publisher(self, message_class, topic, qos=50):
+    def publisher(self, message_class: Any, topic: Any, qos: int = 50) -> Any:
         """
         A publisher that the node is subscribed to, with the QoS that it will stay with.
         """
@@ -194,20 +199,20 @@ class Rig:
         self.spin_until(lambda: publisher.get_subscription_count() >= 1)
         return publisher
 
-    def publish_camera_info(self, is_known, **fields):
+    def publish_camera_info(self, is_known: Any, **fields: Any) -> Any:
         """
         Send a calibration until it has arrived, as a camera does.
         """
         publisher = self.publisher(self.camera_info().__class__, 'camera_info')
 
-        def is_known_at_last():
+        def is_known_at_last() -> Any:
             publisher.publish(self.camera_info(**fields))
             return is_known(self.node.inputs.calibrations)
 
         self.spin_until(is_known_at_last)
         return publisher
 
-    def image(self, number, **fields):
+    def image(self, number: Any, **fields: Any) -> Any:
         from kp2d_ros.ros.conversions import header_from, image_message
 
         message = image_message(self.pattern.view(number), header_from(FIRST_NS + number * STEP_NS, 'camera'))
@@ -215,7 +220,7 @@ class Rig:
             setattr(message, name, value)
         return message
 
-    def camera_info(self, number=0, **fields):
+    def camera_info(self, number: int = 0, **fields: Any) -> Any:
         from kp2d_ros.core.cameras import CameraModel, LensModel
         from kp2d_ros.ros.conversions import camera_info_message, header_from
 
@@ -226,7 +231,7 @@ class Rig:
             setattr(message, name, value)
         return message
 
-    def play(self, publisher, numbers, statuses, camera_info=None):
+    def play(self, publisher: Any, numbers: Any, statuses: Any, camera_info: Any = None) -> None:
         """
         Images one by one, each when the last one was answered.
         """
@@ -237,7 +242,7 @@ class Rig:
             publisher.publish(self.image(number))
             self.spin_until(lambda before=before: len(statuses) > before)
 
-    def collect_warnings(self):
+    def collect_warnings(self) -> list[Any]:
         """
         The list that will hold what the node says about images from here on.
         """
@@ -247,7 +252,7 @@ class Rig:
         self.node.get_logger = lambda: Listening(logger, lines)
         return lines
 
-    def call(self, service_class, name, request):
+    def call(self, service_class: Any, name: str, request: pytest.FixtureRequest) -> Any:
         if name not in self._clients:
             self._clients[name] = self.neighbour.create_client(service_class, name)
         self.spin_until(self._clients[name].service_is_ready)
@@ -255,7 +260,7 @@ class Rig:
         self.spin_until(future.done)
         return future.result()
 
-    def set_parameters(self, **values):
+    def set_parameters(self, **values: Any) -> Any:
         """
         Set them together, as a client does; gives the result.
         """
@@ -268,12 +273,12 @@ class Rig:
 
 
 @pytest.fixture
-def pattern(rng):
+def pattern(rng: np.random.Generator) -> Pattern:
     return Pattern(rng)
 
 
 @pytest.fixture
-def rig(pattern):
+def rig(pattern: Any) -> Iterator[Rig]:
     pytest.importorskip(
         'kp2d_ros.msg', reason='needs ROS 2 and the generated messages: make build', exc_type=ImportError
     )

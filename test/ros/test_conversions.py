@@ -1,6 +1,9 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,11 +35,18 @@ from kp2d_ros.ros.conversions import DescriptorType  # noqa: E402
 HEADER = convert.header_from(1_234_567_890_123_456_789, 'camera')
 
 
-def over_the_wire(message):
+def over_the_wire(message: Any) -> Any:
     return deserialize_message(serialize_message(message), type(message))
 
 
-def make_result(rng, count=7, matched=3, binary=False, bearings=True, probability=True):
+def make_result(
+    rng: np.random.Generator,
+    count: int = 7,
+    matched: int = 3,
+    binary: bool = False,
+    bearings: bool = True,
+    probability: bool = True,
+) -> FrontendResult:
     if binary:
         descriptors = rng.integers(0, 256, (count, 32), np.uint8)
     else:
@@ -79,7 +89,7 @@ def make_result(rng, count=7, matched=3, binary=False, bearings=True, probabilit
     )
 
 
-def context(kind):
+def context(kind: Any) -> Any:
     return convert.KeypointContext(HEADER, 640, 480, 'model:0123', kind)
 
 
@@ -88,7 +98,9 @@ def context(kind):
     ('kind', 'tolerance', 'size'),
     [(DescriptorType.F32, 0.0, 4), (DescriptorType.F16, 2**-11, 2), (DescriptorType.U8, 0.5 / 127 + 1e-6, 1)],
 )
-def test_float_descriptors_survive_the_round_trip_up_to_their_rounding(rng, kind, tolerance, size):
+def test_float_descriptors_survive_the_round_trip_up_to_their_rounding(
+    rng: np.random.Generator, kind: Any, tolerance: float, size: int
+) -> None:
     result = make_result(rng)
     message = over_the_wire(convert.keypoints_message(result, context(kind)))
     back = convert.keypoints_from_message(message)
@@ -102,7 +114,7 @@ def test_float_descriptors_survive_the_round_trip_up_to_their_rounding(rng, kind
 
 
 @pytest.mark.parametrize('kind', [DescriptorType.F32, DescriptorType.F16, DescriptorType.U8])
-def test_binary_descriptors_stay_bits_whatever_is_asked_for(rng, kind):
+def test_binary_descriptors_stay_bits_whatever_is_asked_for(rng: np.random.Generator, kind: Any) -> None:
     result = make_result(rng, binary=True)
     message = over_the_wire(convert.keypoints_message(result, context(kind)))
     assert (message.descriptor_type, message.descriptor_is_binary, message.descriptor_dim) == (3, True, 32)
@@ -110,14 +122,14 @@ def test_binary_descriptors_stay_bits_whatever_is_asked_for(rng, kind):
 
 
 @pytest.mark.parametrize('binary', [False, True])
-def test_no_descriptors_are_sent_if_nobody_wants_them(rng, binary):
+def test_no_descriptors_are_sent_if_nobody_wants_them(rng: np.random.Generator, binary: bool) -> None:
     message = convert.keypoints_message(make_result(rng, binary=binary), context(DescriptorType.NONE))
     assert (message.descriptor_type, message.descriptor_dim, len(message.descriptors)) == (0, 0, 0)
     assert not message.descriptor_is_binary
     assert convert.keypoints_from_message(message).descriptors.shape == (7, 0)
 
 
-def test_keypoint_message_carries_everything_else(rng):
+def test_keypoint_message_carries_everything_else(rng: np.random.Generator) -> None:
     result = make_result(rng)
     message = over_the_wire(convert.keypoints_message(result, context(DescriptorType.F16)))
     assert (message.frame_seq, message.width, message.height, message.model_id) == (9, 640, 480, 'model:0123')
@@ -130,7 +142,7 @@ def test_keypoint_message_carries_everything_else(rng):
 
 
 @pytest.mark.parametrize('kind', list(DescriptorType))
-def test_an_image_without_keypoints_gives_empty_arrays(rng, kind):
+def test_an_image_without_keypoints_gives_empty_arrays(rng: np.random.Generator, kind: Any) -> None:
     result = make_result(rng, count=0, matched=0)
     back = convert.keypoints_from_message(over_the_wire(convert.keypoints_message(result, context(kind))))
     assert back.xy.shape == (0, 2)
@@ -138,7 +150,7 @@ def test_an_image_without_keypoints_gives_empty_arrays(rng, kind):
 
 
 @pytest.mark.parametrize('probability', [False, True])
-def test_matches_travel_as_flat_arrays(rng, probability):
+def test_matches_travel_as_flat_arrays(rng: np.random.Generator, probability: bool) -> None:
     result = make_result(rng, probability=probability)
     message = over_the_wire(convert.matches_message(result, HEADER))
     assert (message.current_seq, message.reference_seq) == (9, 4)
@@ -152,13 +164,14 @@ def test_matches_travel_as_flat_arrays(rng, probability):
     np.testing.assert_array_equal(message.inlier_probability, result.inlier_probability if probability else [])
 
 
-def test_first_image_is_its_own_reference(rng):
+def test_first_image_is_its_own_reference(rng: np.random.Generator) -> None:
     message = convert.matches_message(replace(make_result(rng), pose=None), HEADER)
     assert (message.reference_seq, convert.ns_from_time(message.reference_stamp)) == (9, 2_000_000_002)
 
 
-def test_relative_pose_survives_the_round_trip(rng):
+def test_relative_pose_survives_the_round_trip(rng: np.random.Generator) -> None:
     pose = make_result(rng).pose
+    assert pose is not None
     message = over_the_wire(convert.relative_pose_message(pose, 9, HEADER))
     back = convert.relative_pose_from_message(message)
     np.testing.assert_allclose(back.reference_from_current, pose.reference_from_current, atol=1e-12)
@@ -169,14 +182,14 @@ def test_relative_pose_survives_the_round_trip(rng):
 
 
 @pytest.mark.parametrize(('name', 'value'), [('state', 99), ('scale', 99), ('model', 99)])
-def test_refuses_unknown_constants(rng, name, value):
+def test_refuses_unknown_constants(rng: np.random.Generator, name: str, value: int) -> None:
     message = convert.relative_pose_message(make_result(rng).pose, 9, HEADER)
     setattr(message, name, value)
     with pytest.raises(DataError, match=r'RelativePose\.msg'):
         convert.relative_pose_from_message(message)
 
 
-def test_refuses_arrays_that_do_not_fit_each_other(rng):
+def test_refuses_arrays_that_do_not_fit_each_other(rng: np.random.Generator) -> None:
     message = convert.keypoints_message(make_result(rng), context(DescriptorType.F16))
     message.descriptors = message.descriptors[:-1]
     with pytest.raises(DataError, match='descriptors: found 223 bytes, expected 7 times 16'):
@@ -193,13 +206,13 @@ CAMERAS = [
 ]
 
 
-def make_camera(lens, coefficients):
+def make_camera(lens: Any, coefficients: Any) -> CameraModel:
     matrix = np.array([[500.0, 0.0, 320.5], [0.0, 510.0, 239.5], [0.0, 0.0, 1.0]])
     return CameraModel(640, 480, matrix, lens, np.array(coefficients))
 
 
 @pytest.mark.parametrize(('lens', 'coefficients'), CAMERAS)
-def test_calibrations_survive_the_round_trip(lens, coefficients):
+def test_calibrations_survive_the_round_trip(lens: Any, coefficients: Any) -> None:
     camera = make_camera(lens, coefficients)
     message = over_the_wire(convert.camera_info_message(camera, HEADER))
     back = convert.camera_from_message(message, is_rectified=False).camera
@@ -208,7 +221,7 @@ def test_calibrations_survive_the_round_trip(lens, coefficients):
     np.testing.assert_array_equal(back.coefficients, camera.coefficients)
 
 
-def test_rectified_images_have_the_camera_of_p_without_distortion():
+def test_rectified_images_have_the_camera_of_p_without_distortion() -> None:
     message = convert.camera_info_message(make_camera(*CAMERAS[0]), HEADER)
     message.p = [400.0, 0, 300, -40, 0, 400, 200, 0, 0, 0, 1, 0]
     camera = convert.camera_from_message(message, is_rectified=True).camera
@@ -216,7 +229,7 @@ def test_rectified_images_have_the_camera_of_p_without_distortion():
     assert not camera.coefficients.any()
 
 
-def test_uncalibrated_camera_is_a_reason_and_nan_an_error():
+def test_uncalibrated_camera_is_a_reason_and_nan_an_error() -> None:
     message = convert.camera_info_message(make_camera(*CAMERAS[0]), HEADER)
     message.k = [0.0] * 9
     calibration = convert.camera_from_message(message, is_rectified=False)
@@ -228,11 +241,11 @@ def test_uncalibrated_camera_is_a_reason_and_nan_an_error():
 
 
 @given(st.integers(0, (2**31 - 1) * 10**9 + 999_999_999))
-def test_times_survive_the_round_trip_to_the_nanosecond(stamp_ns):
+def test_times_survive_the_round_trip_to_the_nanosecond(stamp_ns: Any) -> None:
     assert convert.ns_from_time(convert.time_from_ns(stamp_ns)) == stamp_ns
 
 
-def test_refuses_times_that_the_message_cannot_hold():
+def test_refuses_times_that_the_message_cannot_hold() -> None:
     for stamp_ns in (2**31 * 10**9, -(2**31) * 10**9 - 1):
         with pytest.raises(DataError, match='expected one of 32 bits'):
             convert.time_from_ns(stamp_ns)

@@ -1,11 +1,16 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
 import gc
 import weakref
+from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from kp2d_ros.core.records import Frame
 from kp2d_ros.inference.classical import ClassicalExtractor
@@ -13,20 +18,23 @@ from kp2d_ros.inference.extractor import ExtractorConfig
 from kp2d_ros.inference.pipeline import PipelineConfig
 from kp2d_ros.ros.engine import Engine
 
+if TYPE_CHECKING:
+    from test.ros.conftest import Pattern
+
 ORB = PipelineConfig(extractor=ExtractorConfig(name='orb', max_keypoints=200))
 
 
 @pytest.fixture
-def frame(pattern):
+def frame(pattern: Pattern) -> Callable[..., Any]:
     return lambda number: Frame(number, (number + 1) * 50_000_000, pattern.view(number))
 
 
 @pytest.fixture
-def engine():
+def engine() -> Engine:
     return Engine(ClassicalExtractor(ORB.extractor), ORB)
 
 
-def test_changes_wait_for_the_next_frame_and_keep_the_tracks(engine, frame):
+def test_changes_wait_for_the_next_frame_and_keep_the_tracks(engine: Any, frame: Any) -> None:
     engine.process(frame(0))
     fewer = replace(ORB, extractor=replace(ORB.extractor, max_keypoints=50))
     engine.change_later(lambda engine: engine.reconfigure(fewer))
@@ -38,7 +46,7 @@ def test_changes_wait_for_the_next_frame_and_keep_the_tracks(engine, frame):
     assert not engine.began_anew
 
 
-def test_another_extractor_begins_new_tracks_and_another_segment(engine, frame):
+def test_another_extractor_begins_new_tracks_and_another_segment(engine: Any, frame: Any) -> None:
     before = engine.process(frame(0))
     sift = ExtractorConfig(name='sift', max_keypoints=200)
     engine.exchange(ClassicalExtractor(sift), PipelineConfig(extractor=sift))
@@ -53,7 +61,7 @@ def test_another_extractor_begins_new_tracks_and_another_segment(engine, frame):
     assert (following.track_ages > 0).any()
 
 
-def test_restart_numbers_on_and_reset_begins_at_zero(engine, frame):
+def test_restart_numbers_on_and_reset_begins_at_zero(engine: Any, frame: Any) -> None:
     first = engine.process(frame(0))
     engine.restart()
     second = engine.process(frame(1))
@@ -68,15 +76,15 @@ def test_restart_numbers_on_and_reset_begins_at_zero(engine, frame):
     assert not engine.began_anew
 
 
-def test_settings_that_change_the_descriptors_begin_new_tracks(frame):
+def test_settings_that_change_the_descriptors_begin_new_tracks(frame: Any) -> None:
     sift = PipelineConfig(extractor=ExtractorConfig(name='sift', max_keypoints=200))
 
     class Renamed(ClassicalExtractor):
-        def __init__(self, config):
+        def __init__(self, config: Any) -> None:
             super().__init__(config)
             self.info = replace(self.info, model_id=f'sift-{config.border_px:g}')
 
-        def reconfigured(self, config):
+        def reconfigured(self, config: Any) -> Any:
             return Renamed(config)
 
     engine = Engine(Renamed(sift.extractor), sift)
@@ -87,7 +95,7 @@ def test_settings_that_change_the_descriptors_begin_new_tracks(frame):
     assert not (result.track_ages > 0).any()
 
 
-def test_frames_without_keypoints_use_no_numbers(engine, frame):
+def test_frames_without_keypoints_use_no_numbers(engine: Any, frame: Any) -> None:
     used = engine.process(frame(0)).track_ids.max()
     blank = Frame(1, 100_000_000, np.zeros((120, 160), np.uint8))
     engine.restart()
@@ -96,12 +104,12 @@ def test_frames_without_keypoints_use_no_numbers(engine, frame):
     assert engine.process(frame(2)).track_ids.min() == used + 1
 
 
-def test_matches_are_judged_by_the_extractor_in_use(engine, frame):
+def test_matches_are_judged_by_the_extractor_in_use(engine: Any, frame: Any) -> None:
     class Judging(ClassicalExtractor):
-        def reconfigured(self, config):
+        def reconfigured(self, config: Any) -> Any:
             return self
 
-        def judge(self, reference, current, matches, size):
+        def judge(self, reference: Any, current: Any, matches: Any, size: Any) -> NDArray[Any]:
             assert size == frame(0).image.shape[:2]
             return np.full(len(matches), 0.25, np.float32)
 
@@ -113,7 +121,7 @@ def test_matches_are_judged_by_the_extractor_in_use(engine, frame):
     assert result.inlier_probability.tolist() == [0.25] * len(result.matches) != []
 
 
-def test_changes_are_made_in_their_order(engine, frame):
+def test_changes_are_made_in_their_order(engine: Any, frame: Any) -> None:
     for count in (10, 20, 30):
         config = replace(ORB, extractor=replace(ORB.extractor, max_keypoints=count))
         engine.change_later(lambda engine, config=config: engine.reconfigure(config))
@@ -121,7 +129,7 @@ def test_changes_are_made_in_their_order(engine, frame):
     assert len(engine.process(frame(0)).keypoints) == 30
 
 
-def test_an_engine_that_nobody_holds_is_gone_at_once_with_its_extractor():
+def test_an_engine_that_nobody_holds_is_gone_at_once_with_its_extractor() -> None:
     extractor = ClassicalExtractor(ORB.extractor)
     kept = weakref.ref(extractor)
     engine = Engine(extractor, ORB)

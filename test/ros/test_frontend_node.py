@@ -4,7 +4,10 @@
 The node in this process, over real DDS.
 """
 
+from __future__ import annotations
+
 import re
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -22,12 +25,15 @@ from std_srvs.srv import Trigger  # noqa: E402
 from kp2d_ros.msg import FrontendStatus, KeypointArray, MatchArray, RelativePose  # noqa: E402
 from kp2d_ros.ros.conversions import ns_from_time  # noqa: E402
 
+if TYPE_CHECKING:
+    from test.ros.conftest import Rig
+
 RELIABLE = QoSProfile(reliability=ReliabilityPolicy.RELIABLE, depth=50)
 BEST_EFFORT = QoSProfile(reliability=ReliabilityPolicy.BEST_EFFORT, depth=50)
 LATCHED = QoSProfile(reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL, depth=1)
 
 
-def test_images_go_in_and_everything_comes_out(rig):
+def test_images_go_in_and_everything_comes_out(rig: Rig) -> None:
     rig.start(odometry='unit')
     statuses, keypoints = rig.listen(FrontendStatus, 'status'), rig.listen(KeypointArray, 'keypoints')
     matches, poses = rig.listen(MatchArray, 'matches'), rig.listen(RelativePose, 'relative_pose')
@@ -65,7 +71,7 @@ def test_images_go_in_and_everything_comes_out(rig):
     assert len(way) > 4
 
 
-def test_nothing_is_made_without_a_subscriber(rig, monkeypatch):
+def test_nothing_is_made_without_a_subscriber(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     rig.start()
     statuses, images = rig.listen(FrontendStatus, 'status'), rig.publisher(Image, 'image')
     for name in ('keypoints_message', 'matches_message', 'relative_pose_message', 'draw_result'):
@@ -74,7 +80,7 @@ def test_nothing_is_made_without_a_subscriber(rig, monkeypatch):
     assert statuses[-1].frames_processed == 3
 
 
-def test_keypoints_flow_without_calibration_and_poses_say_why_there_are_none(rig):
+def test_keypoints_flow_without_calibration_and_poses_say_why_there_are_none(rig: Rig) -> None:
     rig.start()
     statuses, poses = rig.listen(FrontendStatus, 'status'), rig.listen(RelativePose, 'relative_pose')
     keypoints = rig.listen(KeypointArray, 'keypoints')
@@ -96,7 +102,7 @@ def test_keypoints_flow_without_calibration_and_poses_say_why_there_are_none(rig
     assert poses[-1].reason == 'camera_info is for 320x240 images, but this one is 160x120'
 
 
-def test_newest_image_wins_and_drops_are_counted(rig):
+def test_newest_image_wins_and_drops_are_counted(rig: Rig) -> None:
     rig.start()
     statuses, images = rig.listen(FrontendStatus, 'status'), rig.publisher(Image, 'image', RELIABLE)
     rig.play(images, [0], statuses)
@@ -114,7 +120,7 @@ def test_newest_image_wins_and_drops_are_counted(rig):
     assert (status.frames_received, status.frames_processed, status.frames_dropped) == (12, 3, 9)
 
 
-def test_replay_loses_nothing_and_gives_the_same_twice(rig):
+def test_replay_loses_nothing_and_gives_the_same_twice(rig: Rig) -> None:
     rig.start(mode='replay', replay_queue=2)
     statuses, keypoints = rig.listen(FrontendStatus, 'status', 200), rig.listen(KeypointArray, 'keypoints', 200)
     poses = rig.listen(RelativePose, 'relative_pose', 200)
@@ -135,7 +141,7 @@ def test_replay_loses_nothing_and_gives_the_same_twice(rig):
     assert [bytes(m.track_ids) for m in keypoints[:40]] == [bytes(m.track_ids) for m in keypoints[40:]]
 
 
-def test_reset_begins_at_zero_again(rig):
+def test_reset_begins_at_zero_again(rig: Rig) -> None:
     rig.start()
     statuses, keypoints = rig.listen(FrontendStatus, 'status'), rig.listen(KeypointArray, 'keypoints')
     images = rig.publisher(Image, 'image')
@@ -150,7 +156,7 @@ def test_reset_begins_at_zero_again(rig):
     assert max(keypoints[3].track_ages) == 0
 
 
-def test_a_stuck_worker_is_diagnosed_until_it_goes_on(rig):
+def test_a_stuck_worker_is_diagnosed_until_it_goes_on(rig: Rig) -> None:
     rig.start(watchdog_s=0.5)
     statuses, reports = rig.listen(FrontendStatus, 'status'), rig.listen(DiagnosticArray, '/diagnostics')
     images = rig.publisher(Image, 'image')
@@ -170,7 +176,7 @@ def test_a_stuck_worker_is_diagnosed_until_it_goes_on(rig):
 
 
 @pytest.mark.parametrize('mode', ['live', 'replay'])
-def test_a_worker_that_stays_stuck_ends_the_node_with_one_sentence(rig, mode):
+def test_a_worker_that_stays_stuck_ends_the_node_with_one_sentence(rig: Rig, mode: str) -> None:
     rig.start(mode=mode, replay_queue=1, stuck_exit_s=0.5, camera_info_wait_s=0.0)
     images = rig.publisher(Image, 'image')
     rig.extractors.gate.clear()
@@ -181,7 +187,7 @@ def test_a_worker_that_stays_stuck_ends_the_node_with_one_sentence(rig, mode):
         rig.spin_until(lambda: False)
 
 
-def test_an_image_that_fails_unexpectedly_is_one_line_and_the_next_one_is_processed(rig):
+def test_an_image_that_fails_unexpectedly_is_one_line_and_the_next_one_is_processed(rig: Rig) -> None:
     rig.start()
     lines = rig.collect_warnings()
     statuses, keypoints = rig.listen(FrontendStatus, 'status'), rig.listen(KeypointArray, 'keypoints')
@@ -201,7 +207,7 @@ def test_an_image_that_fails_unexpectedly_is_one_line_and_the_next_one_is_proces
     assert min(keypoints[2].track_ids) > max(keypoints[1].track_ids)
 
 
-def test_large_images_are_worked_on_smaller_and_it_is_said_once(rig, caplog):
+def test_large_images_are_worked_on_smaller_and_it_is_said_once(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
     rig.start(max_side_px=140)
     statuses, keypoints = rig.listen(FrontendStatus, 'status'), rig.listen(KeypointArray, 'keypoints')
     images = rig.publisher(Image, 'image')
@@ -216,7 +222,7 @@ def test_large_images_are_worked_on_smaller_and_it_is_said_once(rig, caplog):
     assert (keypoints[-1].width, keypoints[-1].height) == (160, 120)
 
 
-def test_ends_even_if_the_worker_hangs(rig):
+def test_ends_even_if_the_worker_hangs(rig: Rig) -> None:
     rig.start()
     images = rig.publisher(Image, 'image')
     rig.extractors.gate.clear()

@@ -1,11 +1,13 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
 import threading
 
 from kp2d_ros.ros.inbox import Inbox
 
 
-def test_newest_item_wins_and_drops_are_counted():
+def test_newest_item_wins_and_drops_are_counted() -> None:
     inbox = Inbox(1, lossless=False)
     for item in range(5):
         assert inbox.put(item, 0.0)
@@ -14,7 +16,7 @@ def test_newest_item_wins_and_drops_are_counted():
     assert inbox.dropped == 4
 
 
-def test_lossless_inbox_keeps_order_and_the_sender_waits_until_there_is_room():
+def test_lossless_inbox_keeps_order_and_the_sender_waits_until_there_is_room() -> None:
     inbox = Inbox(2, lossless=True)
     assert inbox.put(0, 0.0)
     assert inbox.put(1, 0.0)
@@ -28,7 +30,7 @@ def test_lossless_inbox_keeps_order_and_the_sender_waits_until_there_is_room():
     assert inbox.dropped == 0
 
 
-def test_closing_wakes_receiver_and_sender():
+def test_closing_wakes_receiver_and_sender() -> None:
     inbox = Inbox(1, lossless=True)
     inbox.put(0, 0.0)
     sender = threading.Thread(target=inbox.put, args=(1, 60.0))

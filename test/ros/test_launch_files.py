@@ -4,8 +4,11 @@
 The launch files, read and really launched.
 """
 
+from __future__ import annotations
+
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -42,16 +45,16 @@ logging.setLoggerClass(logging.Logger)  # launch puts a class of its own there, 
 VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
 
 
-def read(name):
+def read(name: str) -> Any:
     source = PythonLaunchDescriptionSource(str(find_shipped_file(f'launch/{name}.launch.py')))
     return source.get_launch_description(LaunchContext())
 
 
-def arguments_of(description):
+def arguments_of(description: Any) -> Any:
     return {a.name for a in description.get_launch_arguments()}
 
 
-def entities_of(name, context, **arguments):
+def entities_of(name: str, context: Any, **arguments: Any) -> Any:
     """
     What the function of a launch file makes of its arguments.
     """
@@ -64,7 +67,7 @@ def entities_of(name, context, **arguments):
     return make.execute(context)
 
 
-def parameters_of(**arguments):
+def parameters_of(**arguments: Any) -> dict[Any, Any]:
     """
     The parameters that the frontend is given beside those of its file.
     """
@@ -77,33 +80,33 @@ def parameters_of(**arguments):
     return {name: value for each in made for node in each.values() for name, value in node['ros__parameters'].items()}
 
 
-def profiles_of(description):
+def profiles_of(description: Any) -> list[Any]:
     context = LaunchContext()
     actions = [a for a in description.entities if isinstance(a, SetEnvironmentVariable)]
     return [''.join(part.perform(context) for part in action.value) for action in actions]
 
 
 @pytest.fixture
-def environment(monkeypatch):
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     for name in (*VARIABLES, 'RMW_IMPLEMENTATION', 'ROS_AUTOMATIC_DISCOVERY_RANGE', 'ROS_LOCALHOST_ONLY'):
         monkeypatch.delenv(name, raising=False)
     return monkeypatch
 
 
-def test_have_the_usual_arguments():
+def test_have_the_usual_arguments() -> None:
     usual = {'namespace', 'params_file', 'use_sim_time', 'log_level', 'autostart', 'mode', 'image', 'camera_info'}
     usual |= {'extractor', 'model', 'odometry', 'publish_tf', 'base_frame', 'odom_frame', 'rviz', 'respawn'}
     assert arguments_of(read('frontend')) == usual
     assert arguments_of(read('replay')) == usual | {'bag', 'rate', 'delay', 'exit_at_end'}
 
 
-def test_fast_dds_gets_the_shipped_profile(environment):
+def test_fast_dds_gets_the_shipped_profile(environment: Any) -> None:
     assert [path.endswith('config/fastdds.xml') for path in profiles_of(read('fast_dds'))] == [True]
     environment.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     assert [path.endswith('config/fastdds_localhost.xml') for path in profiles_of(read('fast_dds'))] == [True]
 
 
-def test_other_middleware_and_profiles_of_the_user_are_left_alone(environment):
+def test_other_middleware_and_profiles_of_the_user_are_left_alone(environment: Any) -> None:
     environment.setenv('RMW_IMPLEMENTATION', 'rmw_cyclonedds_cpp')
     assert profiles_of(read('fast_dds')) == []
     environment.delenv('RMW_IMPLEMENTATION')
@@ -116,14 +119,14 @@ def test_other_middleware_and_profiles_of_the_user_are_left_alone(environment):
     ('image', 'camera_info'),
     [('image', 'camera_info'), ('/cam/image_raw', '/cam/camera_info'), ('cam/image', 'cam/camera_info')],
 )
-def test_calibration_lies_beside_the_images(image, camera_info):
+def test_calibration_lies_beside_the_images(image: str, camera_info: str) -> None:
     context = LaunchContext()
     (node,) = entities_of('frontend', context, image=image)
     node._perform_substitutions(context)
     assert node.expanded_remapping_rules == [('image', image), ('camera_info', camera_info)]
 
 
-def test_arguments_become_parameters_and_what_is_not_given_stays_with_the_file():
+def test_arguments_become_parameters_and_what_is_not_given_stays_with_the_file() -> None:
     given = {'extractor': 'sift', 'publish_tf': 'true', 'odometry': 'unit', 'odom_frame': 'map'}
     assert parameters_of(**given) == {
         'extractor.name': 'sift',
@@ -136,7 +139,7 @@ def test_arguments_become_parameters_and_what_is_not_given_stays_with_the_file()
     assert parameters_of(rviz='true', odometry='never') == {'odometry': 'never'}
 
 
-def test_every_argument_is_a_parameter_of_the_node():
+def test_every_argument_is_a_parameter_of_the_node() -> None:
     arguments = {'extractor': 'orb', 'model': 'x', 'odometry': 'unit', 'mode': 'live', 'autostart': 'false'}
     arguments |= {'base_frame': 'b', 'odom_frame': 'o', 'publish_tf': 'false', 'use_sim_time': 'true'}
     found = parameters_of(**arguments)
@@ -146,13 +149,13 @@ def test_every_argument_is_a_parameter_of_the_node():
 
 
 @pytest.fixture
-def installed(monkeypatch):
+def installed(monkeypatch: pytest.MonkeyPatch) -> Any:
     """
     The packages that launch files look for, empty: none of them is installed.
     """
     names = set()
 
-    def prefix(name):
+    def prefix(name: str) -> str:
         if name not in names:
             raise ament_index_python.packages.PackageNotFoundError(name)
         return '/opt/ros'
@@ -161,7 +164,7 @@ def installed(monkeypatch):
     return names
 
 
-def test_rviz_draws_what_the_frontend_publishes_in_its_namespace(installed):
+def test_rviz_draws_what_the_frontend_publishes_in_its_namespace(installed: Any) -> None:
     installed.add('rviz2')
     context = LaunchContext()
     (rviz,) = entities_of('rviz', context, namespace='robot', odom_frame='map')
@@ -171,14 +174,14 @@ def test_rviz_draws_what_the_frontend_publishes_in_its_namespace(installed):
     assert {d['Topic']['Value'] for d in displays if 'Topic' in d} == {'path', 'odometry', 'debug_image'}
 
 
-def test_without_rviz_the_rest_goes_on_with_one_line(installed):
+def test_without_rviz_the_rest_goes_on_with_one_line(installed: Any) -> None:
     context = LaunchContext()
     (line,) = entities_of('rviz', context)
     assert isinstance(line, LogInfo)
     assert 'apt install ros-$ROS_DISTRO-rviz2' in ''.join(part.perform(context) for part in line.msg)
 
 
-def test_replay_without_rosbag2_says_so_in_one_line_and_ends(installed):
+def test_replay_without_rosbag2_says_so_in_one_line_and_ends(installed: Any) -> None:
     with pytest.raises(RuntimeError, match='rosbag2 is not installed') as caught:
         entities_of('replay', LaunchContext(), bag='somewhere')
     assert '\n' not in str(caught.value)
@@ -186,7 +189,7 @@ def test_replay_without_rosbag2_says_so_in_one_line_and_ends(installed):
     assert not entities_of('replay', LaunchContext(), bag='somewhere')
 
 
-def test_launched_frontend_becomes_active_and_ends_cleanly():
+def test_launched_frontend_becomes_active_and_ends_cleanly() -> None:
     pytest.importorskip('ament_index_python')
     from ament_index_python import PackageNotFoundError, get_package_prefix
 
@@ -196,11 +199,11 @@ def test_launched_frontend_becomes_active_and_ends_cleanly():
         pytest.skip('the package is not installed: make build')
     said, codes = [], []
 
-    def listen(event):
+    def listen(event: Any) -> Any:
         said.append(event.text.decode())
         return [EmitEvent(event=Shutdown())] if 'active: mode replay' in said[-1] else None
 
-    def note_end(event, context):
+    def note_end(event: Any, context: Any) -> None:
         codes.append(event.returncode)
 
     frontend = IncludeLaunchDescription(

@@ -4,8 +4,11 @@
 States of the node, and the exchange of its extractor while it runs.
 """
 
+from __future__ import annotations
+
 import gc
 import weakref
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -24,29 +27,32 @@ from std_srvs.srv import Trigger  # noqa: E402
 
 from kp2d_ros.msg import FrontendStatus  # noqa: E402
 
+if TYPE_CHECKING:
+    from test.ros.conftest import Rig
 
-def change_state(rig, transition):
+
+def change_state(rig: Any, transition: Any) -> Any:
     request = ChangeState.Request(transition=Transition(id=transition))
     return rig.call(ChangeState, '/frontend/change_state', request).success
 
 
-def state(rig):
+def state(rig: Any) -> Any:
     return rig.call(GetState, '/frontend/get_state', GetState.Request()).current_state.label
 
 
-def answer(rig, publisher, number, statuses):
+def answer(rig: Any, publisher: Any, number: Any, statuses: Any) -> Any:
     before = len(statuses)
     publisher.publish(rig.image(number))
     rig.spin_until(lambda: len(statuses) > before)
     return statuses[-1]
 
 
-def test_starts_by_itself_unless_told_otherwise(rig):
+def test_starts_by_itself_unless_told_otherwise(rig: Rig) -> None:
     rig.start()
     assert state(rig) == 'active'
 
 
-def test_goes_through_all_states_and_works_again_afterwards(rig):
+def test_goes_through_all_states_and_works_again_afterwards(rig: Rig) -> None:
     node = rig.start(autostart=False)
     statuses = rig.listen(FrontendStatus, 'status')
     assert state(rig) == 'unconfigured'
@@ -71,7 +77,7 @@ def test_goes_through_all_states_and_works_again_afterwards(rig):
     assert state(rig) == 'finalized'
 
 
-def test_stays_unconfigured_without_a_model_and_says_why_until_there_is_one(rig):
+def test_stays_unconfigured_without_a_model_and_says_why_until_there_is_one(rig: Rig) -> None:
     node = rig.start(begin=False)
     reports = rig.listen(DiagnosticArray, '/diagnostics')
     rig.extractors.failures['orb'] = BackendError('weights.onnx: does not exist')
@@ -85,7 +91,7 @@ def test_stays_unconfigured_without_a_model_and_says_why_until_there_is_one(rig)
     assert change_state(rig, Transition.TRANSITION_ACTIVATE)
 
 
-def test_a_new_extractor_is_loaded_beside_the_running_one_and_takes_its_place(rig):
+def test_a_new_extractor_is_loaded_beside_the_running_one_and_takes_its_place(rig: Rig) -> None:
     rig.start()
     statuses, images = rig.listen(FrontendStatus, 'status'), rig.publisher(Image, 'image')
     assert answer(rig, images, 0, statuses).model_id == 'orb'
@@ -104,7 +110,7 @@ def test_a_new_extractor_is_loaded_beside_the_running_one_and_takes_its_place(ri
     assert answer(rig, images, 101, statuses).match_count > 0
 
 
-def test_keeps_the_running_extractor_and_its_parameters_if_the_new_one_cannot_be_loaded(rig):
+def test_keeps_the_running_extractor_and_its_parameters_if_the_new_one_cannot_be_loaded(rig: Rig) -> None:
     node = rig.start()
     statuses, images = rig.listen(FrontendStatus, 'status'), rig.publisher(Image, 'image')
     rig.extractors.failures['kp2d'] = BackendError('extractor.model: found none')
@@ -115,7 +121,7 @@ def test_keeps_the_running_extractor_and_its_parameters_if_the_new_one_cannot_be
     assert (status.model_id, status.keypoint_count) == ('orb', 25)
 
 
-def test_settings_and_models_that_arrive_while_an_image_is_processed_all_count(rig):
+def test_settings_and_models_that_arrive_while_an_image_is_processed_all_count(rig: Rig) -> None:
     node = rig.start()
     statuses, images = rig.listen(FrontendStatus, 'status'), rig.publisher(Image, 'image')
     gate = rig.extractors.gate
@@ -134,7 +140,7 @@ def test_settings_and_models_that_arrive_while_an_image_is_processed_all_count(r
     assert node.config.matching.ratio == 0.5
 
 
-def test_a_model_that_is_no_longer_wanted_is_not_taken(rig):
+def test_a_model_that_is_no_longer_wanted_is_not_taken(rig: Rig) -> None:
     rig.start()
     statuses, images = rig.listen(FrontendStatus, 'status'), rig.publisher(Image, 'image')
     gate = rig.extractors.gate
@@ -147,7 +153,7 @@ def test_a_model_that_is_no_longer_wanted_is_not_taken(rig):
         assert answer(rig, images, number, statuses).model_id == 'orb'
 
 
-def test_parameters_are_checked_first_and_used_only_when_they_are_set(rig):
+def test_parameters_are_checked_first_and_used_only_when_they_are_set(rig: Rig) -> None:
     node = rig.start()
     refused = node.add_on_set_parameters_callback
     refused(lambda parameters: SetParametersResult(successful=False, reason='somebody else says no'))
@@ -155,7 +161,9 @@ def test_parameters_are_checked_first_and_used_only_when_they_are_set(rig):
     assert node.config.matching.ratio == 0.85
 
 
-def test_where_nothing_follows_a_change_of_parameters_the_check_uses_them(rig, monkeypatch):
+def test_where_nothing_follows_a_change_of_parameters_the_check_uses_them(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delattr(Node, 'add_post_set_parameters_callback')  # as on Humble
     node = rig.start()
     assert rig.set_parameters(matching__ratio=0.5).successful
@@ -164,7 +172,7 @@ def test_where_nothing_follows_a_change_of_parameters_the_check_uses_them(rig, m
     assert node.config.matching.ratio == 0.5
 
 
-def test_a_node_with_a_stuck_worker_can_be_configured_anew(rig):
+def test_a_node_with_a_stuck_worker_can_be_configured_anew(rig: Rig) -> None:
     rig.start()
     images = rig.publisher(Image, 'image')
     stuck = rig.extractors.gate
@@ -184,7 +192,7 @@ def test_a_node_with_a_stuck_worker_can_be_configured_anew(rig):
     stuck.set()
 
 
-def test_nothing_of_a_configuration_outlives_its_cleanup(rig):
+def test_nothing_of_a_configuration_outlives_its_cleanup(rig: Rig) -> None:
     node = rig.start(autostart=False)
     statuses = rig.listen(FrontendStatus, 'status')
     gc.collect()
@@ -205,7 +213,7 @@ def test_nothing_of_a_configuration_outlives_its_cleanup(rig):
         gc.enable()
 
 
-def test_nothing_of_an_extractor_outlives_its_exchange(rig):
+def test_nothing_of_an_extractor_outlives_its_exchange(rig: Rig) -> None:
     rig.start()
     statuses, images = rig.listen(FrontendStatus, 'status'), rig.publisher(Image, 'image')
     gc.collect()

@@ -1,6 +1,10 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
 import logging
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -10,19 +14,19 @@ from kp2d_ros.ros.log_bridge import ThrottledLog, forward_logging, reported, sto
 class Clock:
     now = 0.0
 
-    def __call__(self):
+    def __call__(self) -> Any:
         return self.now
 
 
 class RecordingLogger:
-    def __init__(self):
+    def __init__(self) -> None:
         self.lines = []
 
-    def __getattr__(self, severity):
+    def __getattr__(self, severity: Any) -> Callable[..., Any]:
         return lambda text: self.lines.append((severity, text))
 
 
-def test_says_each_kind_once_per_period_and_counts_the_rest():
+def test_says_each_kind_once_per_period_and_counts_the_rest() -> None:
     said, clock = [], Clock()
     log = ThrottledLog(said.append, 5.0, clock)
     for number in range(4):
@@ -34,7 +38,7 @@ def test_says_each_kind_once_per_period_and_counts_the_rest():
     assert said[-1] == 'wrong step 9 (3 more like this)'
 
 
-def test_remembers_the_latest_complaint_for_a_while():
+def test_remembers_the_latest_complaint_for_a_while() -> None:
     clock = Clock()
     log = ThrottledLog(lambda text: None, 5.0, clock)
     assert log.latest(1.0) == ''
@@ -45,7 +49,7 @@ def test_remembers_the_latest_complaint_for_a_while():
     assert log.latest(1.0) == ''
 
 
-def test_hands_records_of_the_package_to_the_ros_logger():
+def test_hands_records_of_the_package_to_the_ros_logger() -> None:
     logger = RecordingLogger()
     handler = forward_logging(logger)
     try:
@@ -58,14 +62,14 @@ def test_hands_records_of_the_package_to_the_ros_logger():
     assert logger.lines == [('warning', '1 of 2'), ('info', 'fine')]
 
 
-def test_says_an_unexpected_error_in_one_line_and_lets_it_go_on():
+def test_says_an_unexpected_error_in_one_line_and_lets_it_go_on() -> None:
     said = []
     with pytest.raises(ZeroDivisionError), reported(said.append):
         raise ZeroDivisionError('by\nwhat')
     assert said == ['unexpected ZeroDivisionError: by what']
 
 
-def test_no_line_is_longer_than_one_can_read():
+def test_no_line_is_longer_than_one_can_read() -> None:
     said = []
     log = ThrottledLog(said.append, 5.0, Clock())
     log.complain('encoding', 'x' * 100_000)

@@ -4,6 +4,10 @@
 Whatever comes in: one line, and the next good image is processed.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -23,6 +27,9 @@ from kp2d_ros.ros.image_input import CalibrationSource  # noqa: E402
 from kp2d_ros.ros.log_bridge import ThrottledLog  # noqa: E402
 from kp2d_ros.ros.node_config import NodeConfig  # noqa: E402
 from kp2d_ros.ros.worker import Arrival, Worker  # noqa: E402
+
+if TYPE_CHECKING:
+    from test.ros.conftest import Pattern, Rig
 
 ORB = NodeConfig(extractor=ExtractorConfig(name='orb', max_keypoints=50))
 SECOND = 10**9
@@ -68,7 +75,7 @@ class Desk:
     A worker whose thread does not run, and the lines that it says.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.lines = []
         self.results = []
         engine = Engine(ClassicalExtractor(ORB.extractor), ORB)
@@ -76,11 +83,11 @@ class Desk:
         log = ThrottledLog(self.lines.append, period=0.0)
         self.worker = Worker(ORB, engine, calibrations, self._publish, log)
 
-    def _publish(self, processed, counts):
+    def _publish(self, processed: Any, counts: Any) -> float:
         self.results.append(processed)
         return 0.0
 
-    def handle(self, message, seq=0, clock_ns=SECOND):
+    def handle(self, message: Any, seq: int = 0, clock_ns: Any = SECOND) -> Any:
         """
         What came of a message, None if nothing did.
         """
@@ -90,7 +97,7 @@ class Desk:
 
 
 @pytest.fixture
-def desk():
+def desk() -> Desk:
     return Desk()
 
 
@@ -99,7 +106,7 @@ CHECKS = settings(max_examples=150, deadline=None, suppress_health_check=[Health
 
 @CHECKS
 @given(message=IMAGES | COMPRESSED)
-def test_every_image_message_is_processed_or_refused_in_one_line(desk, message):
+def test_every_image_message_is_processed_or_refused_in_one_line(desk: Any, message: Any) -> None:
     before = len(desk.lines)
     processed = desk.handle(message)
     said = desk.lines[before:]
@@ -117,7 +124,9 @@ def test_every_image_message_is_processed_or_refused_in_one_line(desk, message):
         (2**31 - 1, 10**9 - 1, ''),
     ],
 )
-def test_stamps_at_the_ends_of_their_range_are_used_or_refused_in_words(desk, pattern, sec, nanosec, words):
+def test_stamps_at_the_ends_of_their_range_are_used_or_refused_in_words(
+    desk: Any, pattern: Pattern, sec: int, nanosec: int, words: str
+) -> None:
     message = image_message(pattern.view(0), header_from(0, 'camera'))
     message.header.stamp.sec, message.header.stamp.nanosec = sec, nanosec
     processed = desk.handle(message)
@@ -128,7 +137,7 @@ def test_stamps_at_the_ends_of_their_range_are_used_or_refused_in_words(desk, pa
 
 
 @pytest.mark.parametrize('field', ['encoding', 'format'])
-def test_what_a_message_says_is_not_repeated_at_any_length(desk, pattern, field):
+def test_what_a_message_says_is_not_repeated_at_any_length(desk: Any, pattern: Pattern, field: str) -> None:
     message = image_message(pattern.view(0), header_from(1, 'camera'))
     if field == 'format':
         message = CompressedImage(header=message.header, data=b'nothing')
@@ -138,7 +147,7 @@ def test_what_a_message_says_is_not_repeated_at_any_length(desk, pattern, field)
     assert len(line) < 600
 
 
-def test_a_calibration_is_not_repeated_at_any_length():
+def test_a_calibration_is_not_repeated_at_any_length() -> None:
     source = CalibrationSource('/camera_info', is_rectified=False)
     source.receive(CameraInfo(width=640, height=480, distortion_model='x' * 100_000, k=[1.0] * 9))
     assert len(source.problem) < 600
@@ -146,7 +155,7 @@ def test_a_calibration_is_not_repeated_at_any_length():
 
 @CHECKS
 @given(message=CAMERA_INFOS, is_rectified=st.booleans())
-def test_every_calibration_gives_a_camera_or_a_reason(message, is_rectified):
+def test_every_calibration_gives_a_camera_or_a_reason(message: Any, is_rectified: Any) -> None:
     source = CalibrationSource('/camera_info', is_rectified)
     source.receive(message)
     calibration = source.calibration_for(message.width, message.height)
@@ -156,7 +165,7 @@ def test_every_calibration_gives_a_camera_or_a_reason(message, is_rectified):
 
 @CHECKS
 @given(stamps=st.lists(st.integers(-5 * SECOND, 20 * SECOND), max_size=30))
-def test_stamps_of_what_comes_out_rise_until_time_begins_anew(desk, pattern, stamps):
+def test_stamps_of_what_comes_out_rise_until_time_begins_anew(desk: Any, pattern: Pattern, stamps: Any) -> None:
     newest = None
     desk.worker.reset()
     for number, stamp_ns in enumerate(stamps):
@@ -170,7 +179,7 @@ def test_stamps_of_what_comes_out_rise_until_time_begins_anew(desk, pattern, sta
         newest = processed.frame.stamp_ns
 
 
-def test_node_lives_on_after_every_kind_of_malformed_message(rig):
+def test_node_lives_on_after_every_kind_of_malformed_message(rig: Rig) -> None:
     rig.start()
     statuses, images = rig.listen(FrontendStatus, 'status'), rig.publisher(Image, 'image')
     lines = []

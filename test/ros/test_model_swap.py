@@ -1,9 +1,13 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
 import threading
 from time import monotonic, sleep
+from typing import Any
 
 import pytest
+from numpy.typing import NDArray
 
 from kp2d_ros.core.errors import BackendError
 from kp2d_ros.inference.extractor import ExtractorConfig
@@ -17,13 +21,13 @@ class Loader:
     Builds extractors that note what they are warmed with; one called ``bad`` cannot be built.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.gate = threading.Event()
         self.gate.set()
         self.loading = threading.Event()
         self.seen = []
 
-    def __call__(self, config):
+    def __call__(self, config: Any) -> Any:
         self.loading.set()
         self.gate.wait(10.0)
         if config.model == 'bad':
@@ -31,13 +35,13 @@ class Loader:
         loader = self
 
         class Extractor:
-            def extract(self, image):
+            def extract(self, image: NDArray[Any]) -> None:
                 loader.seen.append((config.model, image.shape))
 
         return Extractor()
 
 
-def result_of(swap):
+def result_of(swap: Any) -> Any:
     deadline = monotonic() + 10.0
     while (result := swap.poll()) is None:
         assert monotonic() < deadline
@@ -45,7 +49,7 @@ def result_of(swap):
     return result
 
 
-def test_loads_and_warms_on_another_thread():
+def test_loads_and_warms_on_another_thread() -> None:
     loader = Loader()
     swap = ModelSwap(loader)
     assert swap.poll() is None
@@ -56,7 +60,7 @@ def test_loads_and_warms_on_another_thread():
     assert swap.poll() is None
 
 
-def test_says_in_one_line_why_it_could_not_be_loaded():
+def test_says_in_one_line_why_it_could_not_be_loaded() -> None:
     swap = ModelSwap(Loader())
     swap.start(ExtractorConfig(model='bad'), SIZE)
     result = result_of(swap)
@@ -64,7 +68,7 @@ def test_says_in_one_line_why_it_could_not_be_loaded():
     assert result.error == 'bad: cannot be loaded'
 
 
-def test_the_last_request_counts():
+def test_the_last_request_counts() -> None:
     loader = Loader()
     swap = ModelSwap(loader)
     loader.gate.clear()
@@ -78,7 +82,7 @@ def test_the_last_request_counts():
     assert 'b' not in {model for model, _ in loader.seen}
 
 
-def test_nothing_comes_after_cancelling():
+def test_nothing_comes_after_cancelling() -> None:
     loader = Loader()
     swap = ModelSwap(loader)
     loader.gate.clear()
@@ -93,8 +97,8 @@ def test_nothing_comes_after_cancelling():
 
 
 @pytest.mark.filterwarnings('ignore::pytest.PytestUnhandledThreadExceptionWarning')
-def test_goes_on_after_an_error_that_nobody_foresaw():
-    def build(config):
+def test_goes_on_after_an_error_that_nobody_foresaw() -> None:
+    def build(config: Any) -> Any:
         if config.model == 'odd':
             raise ZeroDivisionError
         return Loader()(config)

@@ -4,6 +4,10 @@
 What the node makes of its inputs: types, QoS, stamps, clocks, and their absence; over real DDS.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import cv2
 import numpy as np
 import pytest
@@ -19,12 +23,15 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image  # noqa: E402
 from kp2d_ros.msg import FrontendStatus, KeypointArray, RelativePose  # noqa: E402
 from kp2d_ros.ros.conversions import header_from, ns_from_time, time_from_ns  # noqa: E402
 
+if TYPE_CHECKING:
+    from test.ros.conftest import Rig
+
 RELIABLE = QoSProfile(reliability=ReliabilityPolicy.RELIABLE, depth=50)
 BEST_EFFORT = QoSProfile(reliability=ReliabilityPolicy.BEST_EFFORT, depth=50)
 LATCHED = QoSProfile(reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL, depth=1)
 
 
-def test_images_that_the_middleware_replaced_are_counted_as_dropped(rig):
+def test_images_that_the_middleware_replaced_are_counted_as_dropped(rig: Rig) -> None:
     rig.start()
     statuses, images = rig.listen(FrontendStatus, 'status'), rig.publisher(Image, 'image', BEST_EFFORT)
     rig.play(images, [0], statuses)
@@ -35,7 +42,7 @@ def test_images_that_the_middleware_replaced_are_counted_as_dropped(rig):
     assert (status.frames_received, status.frames_processed, status.frames_dropped) == (6, 2, 4)
 
 
-def test_first_image_of_a_replay_waits_for_its_calibration(rig):
+def test_first_image_of_a_replay_waits_for_its_calibration(rig: Rig) -> None:
     rig.start(mode='replay')
     statuses, keypoints = rig.listen(FrontendStatus, 'status'), rig.listen(KeypointArray, 'keypoints')
     images, camera_info = rig.publisher(Image, 'image'), rig.publisher(CameraInfo, 'camera_info')
@@ -46,7 +53,7 @@ def test_first_image_of_a_replay_waits_for_its_calibration(rig):
     assert len(keypoints[0].bearing_xy) == len(keypoints[0].xy) > 0
 
 
-def test_follows_publishers_of_compressed_images(rig):
+def test_follows_publishers_of_compressed_images(rig: Rig) -> None:
     rig.start()
     statuses = rig.listen(FrontendStatus, 'status')
     images = rig.publisher(CompressedImage, 'image/compressed')
@@ -58,7 +65,7 @@ def test_follows_publishers_of_compressed_images(rig):
     rig.play(raw, [1], statuses)
 
 
-def test_takes_compressed_images_on_the_image_topic_itself(rig):
+def test_takes_compressed_images_on_the_image_topic_itself(rig: Rig) -> None:
     rig.start()
     statuses = rig.listen(FrontendStatus, 'status')
     images = rig.publisher(CompressedImage, 'image')
@@ -67,14 +74,14 @@ def test_takes_compressed_images_on_the_image_topic_itself(rig):
     rig.spin_until(lambda: len(statuses) == 1)
 
 
-def test_a_latched_calibration_from_before_the_node_is_used(rig):
+def test_a_latched_calibration_from_before_the_node_is_used(rig: Rig) -> None:
     camera_info = rig.neighbour.create_publisher(CameraInfo, 'camera_info', LATCHED)
     camera_info.publish(rig.camera_info())
     rig.start()
     rig.spin_until(lambda: rig.node.inputs.camera_info.received > 0)
 
 
-def test_restarted_recording_begins_anew_with_one_line(rig):
+def test_restarted_recording_begins_anew_with_one_line(rig: Rig) -> None:
     rig.start()
     lines = rig.collect_warnings()
     statuses = rig.listen(FrontendStatus, 'status')
@@ -92,7 +99,7 @@ def test_restarted_recording_begins_anew_with_one_line(rig):
     assert statuses[-1].frames_processed == 8
 
 
-def test_late_and_repeated_images_are_dropped(rig):
+def test_late_and_repeated_images_are_dropped(rig: Rig) -> None:
     rig.start()
     lines = rig.collect_warnings()
     statuses, images = rig.listen(FrontendStatus, 'status'), rig.publisher(Image, 'image')
@@ -107,7 +114,7 @@ def test_late_and_repeated_images_are_dropped(rig):
     ]
 
 
-def test_zero_stamps_are_replaced_by_the_time_of_arrival(rig):
+def test_zero_stamps_are_replaced_by_the_time_of_arrival(rig: Rig) -> None:
     rig.start()
     lines = rig.collect_warnings()
     statuses, images = rig.listen(FrontendStatus, 'status'), rig.publisher(Image, 'image')
@@ -120,7 +127,7 @@ def test_zero_stamps_are_replaced_by_the_time_of_arrival(rig):
     assert len([line for line in lines if 'stamp of zero' in line]) == 1
 
 
-def test_says_why_nothing_comes_out(rig):
+def test_says_why_nothing_comes_out(rig: Rig) -> None:
     rig.start(no_output_s=0.5)
     reports, lines = rig.listen(DiagnosticArray, '/diagnostics'), rig.collect_warnings()
     other = rig.neighbour.create_publisher(Image, 'camera/image_raw', 1)
@@ -131,7 +138,7 @@ def test_says_why_nothing_comes_out(rig):
     rig.neighbour.destroy_publisher(other)
 
 
-def test_says_which_policies_do_not_fit_if_the_user_overrides_them(rig):
+def test_says_which_policies_do_not_fit_if_the_user_overrides_them(rig: Rig) -> None:
     rig.start(no_output_s=0.5, **{'qos_overrides./image.subscription.reliability': 'reliable'})
     reports = rig.listen(DiagnosticArray, '/diagnostics')
     rig.neighbour.create_publisher(Image, 'image', BEST_EFFORT)
@@ -141,7 +148,7 @@ def test_says_which_policies_do_not_fit_if_the_user_overrides_them(rig):
     assert '/neighbour offers best_effort, volatile, this node requests reliable, volatile' in message
 
 
-def test_subscribes_as_the_publishers_offer(rig):
+def test_subscribes_as_the_publishers_offer(rig: Rig) -> None:
     rig.start(mode='replay')
     statuses = rig.listen(FrontendStatus, 'status')
     subscription = rig.node.inputs.image
@@ -152,7 +159,7 @@ def test_subscribes_as_the_publishers_offer(rig):
     rig.play(images, [0], statuses)
 
 
-def test_images_of_changing_size_are_taken_as_they_come(rig):
+def test_images_of_changing_size_are_taken_as_they_come(rig: Rig) -> None:
     rig.start()
     statuses, images = rig.listen(FrontendStatus, 'status'), rig.publisher(Image, 'image')
     rig.play(images, range(2), statuses)
@@ -165,15 +172,15 @@ def test_images_of_changing_size_are_taken_as_they_come(rig):
     assert statuses[-1].frames_dropped == 0
 
 
-def test_begins_anew_when_the_simulated_clock_goes_back(rig):
+def test_begins_anew_when_the_simulated_clock_goes_back(rig: Rig) -> None:
     rig.start(use_sim_time=True)
     lines = rig.collect_warnings()
     statuses, images = rig.listen(FrontendStatus, 'status'), rig.publisher(Image, 'image')
     clock = rig.publisher(Clock, '/clock')
 
-    def set_clock(seconds):
+    def set_clock(seconds: Any) -> bool:
         clock.publish(Clock(clock=time_from_ns(seconds * 10**9)))
-        return rig.node.get_clock().now().nanoseconds == seconds * 10**9
+        return bool(rig.node.get_clock().now().nanoseconds == seconds * 10**9)
 
     rig.spin_until(lambda: set_clock(100))
     rig.play(images, range(5, 8), statuses)
@@ -184,7 +191,7 @@ def test_begins_anew_when_the_simulated_clock_goes_back(rig):
     assert [line for line in lines if 'went back' in line] == ['the clock went back by 99.000 s: beginning anew']
 
 
-def test_says_that_nobody_publishes_the_simulated_clock(rig):
+def test_says_that_nobody_publishes_the_simulated_clock(rig: Rig) -> None:
     rig.start(use_sim_time=True, no_output_s=0.5)
     reports = rig.listen(DiagnosticArray, '/diagnostics')
     rig.spin_until(lambda: any('nothing publishes /clock' in r.status[0].message for r in reports))

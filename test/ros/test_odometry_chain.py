@@ -1,6 +1,11 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from kp2d_ros.core.records import (
     UNKNOWN_VARIANCE,
@@ -20,7 +25,7 @@ EMPTY = np.empty((0, 2), np.float32)
 UNKNOWN = UNKNOWN_VARIANCE * np.eye(6)
 
 
-def result(seq, pose):
+def result(seq: Any, pose: Any) -> FrontendResult:
     return FrontendResult(
         seq=seq,
         stamp_ns=seq * STEP_NS,
@@ -40,7 +45,9 @@ def result(seq, pose):
     )
 
 
-def motion(reference_seq, step, state=TrackingState.OK, scale=ScaleKind.CHAINED, covariance=None):
+def motion(
+    reference_seq: Any, step: Any, state: Any = TrackingState.OK, scale: Any = ScaleKind.CHAINED, covariance: Any = None
+) -> RelativePose:
     covariance = 1e-4 * np.eye(6) if covariance is None else covariance
     return RelativePose(
         reference_seq=reference_seq,
@@ -52,11 +59,11 @@ def motion(reference_seq, step, state=TrackingState.OK, scale=ScaleKind.CHAINED,
     )
 
 
-def random_steps(rng, count):
+def random_steps(rng: np.random.Generator, count: int) -> list[Any]:
     return [transform_from(rotation_from_vector(rng.normal(0, 0.1, 3)), rng.normal(0, 1.0, 3)) for _ in range(count)]
 
 
-def test_forward_motion_of_the_camera_is_motion_along_x_of_the_base():
+def test_forward_motion_of_the_camera_is_motion_along_x_of_the_base() -> None:
     chain = OdometryChain()
     assert chain.add(result(0, None)) is None
     forward = transform_from(np.eye(3), np.array([0.0, 0.0, 2.0]))
@@ -65,7 +72,7 @@ def test_forward_motion_of_the_camera_is_motion_along_x_of_the_base():
     np.testing.assert_allclose(chained.velocity, [20, 0, 0, 0, 0, 0], atol=1e-9)
 
 
-def test_turning_right_in_the_image_is_a_negative_turn_about_z():
+def test_turning_right_in_the_image_is_a_negative_turn_about_z() -> None:
     chain = OdometryChain()
     chain.add(result(0, None))
     right = transform_from(rotation_from_vector(np.array([0.0, 0.1, 0.0])), np.zeros(3))  # about y, which points down
@@ -73,7 +80,7 @@ def test_turning_right_in_the_image_is_a_negative_turn_about_z():
     np.testing.assert_allclose(vector_from_rotation(chained.odom_from_base[:3, :3]), [0, 0, -0.1], atol=1e-12)
 
 
-def test_chains_poses_against_a_reference_that_stays(rng):
+def test_chains_poses_against_a_reference_that_stays(rng: np.random.Generator) -> None:
     steps = random_steps(rng, 3)
     chain = OdometryChain(np.eye(4))
     chain.add(result(0, None))
@@ -83,7 +90,7 @@ def test_chains_poses_against_a_reference_that_stays(rng):
     np.testing.assert_allclose(chained.odom_from_base, steps[1] @ steps[2], atol=1e-12)
 
 
-def test_goes_on_from_the_last_pose_while_lost_and_says_that_nothing_is_known(rng):
+def test_goes_on_from_the_last_pose_while_lost_and_says_that_nothing_is_known(rng: np.random.Generator) -> None:
     first, second = random_steps(rng, 2)
     chain = OdometryChain(np.eye(4))
     chain.add(result(0, None))
@@ -99,7 +106,7 @@ def test_goes_on_from_the_last_pose_while_lost_and_says_that_nothing_is_known(rn
     assert np.diag(after.velocity_covariance).max() < 1.0  # the step itself is known well
 
 
-def test_begins_with_the_first_estimate_and_not_while_initialising():
+def test_begins_with_the_first_estimate_and_not_while_initialising() -> None:
     chain = OdometryChain(np.eye(4))
     chain.add(result(0, None))
     waiting = motion(0, np.eye(4), TrackingState.INITIALISING, ScaleKind.UNIT_NORM, UNKNOWN)
@@ -108,7 +115,7 @@ def test_begins_with_the_first_estimate_and_not_while_initialising():
     assert np.diag(chained.covariance).max() < 1.0
 
 
-def test_goes_on_from_the_last_pose_after_the_frontend_began_anew(rng):
+def test_goes_on_from_the_last_pose_after_the_frontend_began_anew(rng: np.random.Generator) -> None:
     first, second = random_steps(rng, 2)
     chain = OdometryChain(np.eye(4))
     chain.add(result(0, None))
@@ -118,7 +125,7 @@ def test_goes_on_from_the_last_pose_after_the_frontend_began_anew(rng):
     np.testing.assert_allclose(after.odom_from_base, before.odom_from_base @ second, atol=1e-12)
 
 
-def test_the_lever_arm_of_the_camera_counts_for_metres_only(rng):
+def test_the_lever_arm_of_the_camera_counts_for_metres_only(rng: np.random.Generator) -> None:
     mount = transform_from(rotation_from_vector(rng.normal(0, 1, 3)), np.array([0.5, 0.1, 1.0]))
     (step,) = random_steps(rng, 1)
     for scale, used in ((ScaleKind.METRIC, mount), (ScaleKind.CHAINED, transform_from(mount[:3, :3], np.zeros(3)))):
@@ -129,26 +136,26 @@ def test_the_lever_arm_of_the_camera_counts_for_metres_only(rng):
         np.testing.assert_allclose(chained.odom_from_base, used @ step @ invert_transform(used), atol=1e-12)
 
 
-def perturbed(transform, noise):
+def perturbed(transform: Any, noise: Any) -> Any:
     return transform_from(rotation_from_vector(noise[3:]) @ transform[:3, :3], transform[:3, 3] + noise[:3])
 
 
-def deviation(transform, mean):
+def deviation(transform: Any, mean: Any) -> NDArray[Any]:
     turn = transform[:3, :3] @ mean[:3, :3].T
     return np.concatenate([transform[:3, 3] - mean[:3, 3], vector_from_rotation(turn)])
 
 
-def random_covariance(rng, size):
+def random_covariance(rng: np.random.Generator, size: Any) -> Any:
     root = rng.normal(0, size, (6, 6))
     return root @ root.T
 
 
-def test_covariance_in_the_base_is_that_of_many_noisy_poses(rng):
+def test_covariance_in_the_base_is_that_of_many_noisy_poses(rng: np.random.Generator) -> None:
     mount = transform_from(rotation_from_vector(rng.normal(0, 1, 3)), np.array([0.5, 0.1, 1.0]))
     (step,) = random_steps(rng, 1)
     covariance = random_covariance(rng, 0.004)
 
-    def odom_from_base(noisy_step):
+    def odom_from_base(noisy_step: Any) -> Any:
         chain = OdometryChain(mount)
         chain.add(result(0, None))
         return chain.add(result(1, motion(0, noisy_step, scale=ScaleKind.METRIC, covariance=covariance)))

@@ -1,5 +1,9 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import pytest
 
 from kp2d_ros.core.errors import ConfigError
@@ -18,21 +22,24 @@ from kp2d_ros.ros.parameters import (  # noqa: E402
     misspelt_parameters,
 )
 
+if TYPE_CHECKING:
+    from test.ros.conftest import Rig
 
-def test_runtime_settings_change_at_once():
+
+def test_runtime_settings_change_at_once() -> None:
     change = change_config(NodeConfig(), {'matching.ratio': 0.7, 'debug_image.text': False, 'watchdog_s': 3}, True)
     assert (change.config.matching.ratio, change.config.debug_image.text, change.config.watchdog_s) == (0.7, False, 3.0)
     assert not change.needs_extractor
 
 
-def test_what_another_extractor_can_take_needs_one():
+def test_what_another_extractor_can_take_needs_one() -> None:
     assert change_config(NodeConfig(), {'extractor.name': 'orb'}, True).needs_extractor
     assert not change_config(NodeConfig(), {'extractor.name': 'orb'}, False).needs_extractor
     assert not change_config(NodeConfig(), {'extractor.name': 'kp2d'}, True).needs_extractor  # as it is
     assert not change_config(NodeConfig(), {'extractor.max_keypoints': 5}, True).needs_extractor
 
 
-def test_refuses_with_the_reason_and_what_to_do():
+def test_refuses_with_the_reason_and_what_to_do() -> None:
     with pytest.raises(ConfigError, match=r'matching\.ratio: found 7\.5, expected a number from 0 to 1'):
         change_config(NodeConfig(), {'matching.ratio': 7.5}, True)
     with pytest.raises(ConfigError, match=r"extractor\.name: found 'surf', expected one of"):
@@ -42,11 +49,11 @@ def test_refuses_with_the_reason_and_what_to_do():
     assert change_config(NodeConfig(), {'mode': 'replay'}, False).config.mode == 'replay'
 
 
-def test_passes_over_parameters_of_ros_itself():
+def test_passes_over_parameters_of_ros_itself() -> None:
     assert change_config(NodeConfig(), {'use_sim_time': True}, True).config == NodeConfig()
 
 
-def test_finds_misspelt_names_and_says_what_was_meant():
+def test_finds_misspelt_names_and_says_what_was_meant() -> None:
     names = ['matching.ration', 'use_sim_time', 'qos_overrides./image.subscription.depth', 'extractor.name', 'zzz']
     assert misspelt_parameters(names) == [
         'parameter matching.ration is none of this node, did you mean matching.ratio?',
@@ -54,7 +61,7 @@ def test_finds_misspelt_names_and_says_what_was_meant():
     ]
 
 
-def test_keeps_what_was_loaded_beside_what_may_change():
+def test_keeps_what_was_loaded_beside_what_may_change() -> None:
     wanted = change_config(NodeConfig(), {'extractor.name': 'orb', 'extractor.max_keypoints': 7}, True).config
     kept = keep_loaded(NodeConfig().extractor, wanted)
     assert (kept.extractor.name, kept.extractor.max_keypoints) == ('kp2d', 7)
@@ -62,7 +69,7 @@ def test_keeps_what_was_loaded_beside_what_may_change():
     assert 'extractor.max_keypoints' not in extractor_parameters(kept)
 
 
-def test_every_setting_is_a_parameter_with_description_and_range(rig):
+def test_every_setting_is_a_parameter_with_description_and_range(rig: Rig) -> None:
     node = rig.start(begin=False)
     for path, value, info in flatten(node.config):
         parameter, descriptor = node.get_parameter(path), node.describe_parameter(path)
@@ -75,7 +82,7 @@ def test_every_setting_is_a_parameter_with_description_and_range(rig):
         )
 
 
-def test_given_values_are_used_and_whole_numbers_do_for_decimals(rig):
+def test_given_values_are_used_and_whole_numbers_do_for_decimals(rig: Rig) -> None:
     node = rig.start(begin=False, ransac__threshold_px=2, motion__min_parallax_deg=0.5)
     assert (node.config.ransac.threshold_px, node.config.motion.min_parallax_deg) == (2.0, 0.5)
     assert node.get_parameter('ransac.threshold_px').value == 2.0
@@ -89,12 +96,12 @@ def test_given_values_are_used_and_whole_numbers_do_for_decimals(rig):
         ('extractor__max_keypoints', 'many', "extractor.max_keypoints: found 'many' \\(str\\), expected int"),
     ],
 )
-def test_node_does_not_start_with_a_wrong_value(rig, name, value, words):
+def test_node_does_not_start_with_a_wrong_value(rig: Rig, name: str, value: float | str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         rig.start(**{name: value})
 
 
-def test_changes_over_the_wire_are_all_or_nothing(rig):
+def test_changes_over_the_wire_are_all_or_nothing(rig: Rig) -> None:
     node = rig.start()
     assert rig.set_parameters(matching__ratio=0.5, extractor__max_keypoints=40).successful
     assert (node.config.matching.ratio, node.config.extractor.max_keypoints) == (0.5, 40)
@@ -107,6 +114,6 @@ def test_changes_over_the_wire_are_all_or_nothing(rig):
     assert rig.set_parameters(use_sim_time=False).successful
 
 
-def test_parameter_objects_of_reverted_settings_have_types_of_ros():
+def test_parameter_objects_of_reverted_settings_have_types_of_ros() -> None:
     for name, value in extractor_parameters(NodeConfig()).items():
         assert Parameter(name, value=value).type_ is not Parameter.Type.NOT_SET

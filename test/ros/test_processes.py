@@ -4,13 +4,20 @@
 The executables as processes of their own.
 """
 
+from __future__ import annotations
+
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import pytest
+
+from kp2d_ros.core.cameras import CameraModel
 
 pytest.importorskip('kp2d_ros.msg', reason='needs ROS 2 and the generated messages: make build', exc_type=ImportError)
 pytestmark = pytest.mark.ros
@@ -22,6 +29,9 @@ from sensor_msgs.msg import Image  # noqa: E402
 from kp2d_ros.core.cameras import LensModel  # noqa: E402
 from kp2d_ros.msg import FrontendStatus, KeypointArray, RelativePose  # noqa: E402
 from kp2d_ros.ros.conversions import camera_from_message, ns_from_time  # noqa: E402
+
+if TYPE_CHECKING:
+    from test.ros.conftest import Rig
 
 FRAMES = 8
 STUCK = """
@@ -46,7 +56,7 @@ class Process:
     A running executable and what it says.
     """
 
-    def __init__(self, module, *arguments):
+    def __init__(self, module: Any, *arguments: Any) -> None:
         self.lines = []
         code = ['-c', module] if '\n' in module else ['-m', f'kp2d_ros.ros.{module}']
         self._process = subprocess.Popen(
@@ -59,7 +69,7 @@ class Process:
         self._said = threading.Condition()
         self._reader.start()
 
-    def _read(self):
+    def _read(self) -> None:
         for line in self._process.stdout:
             with self._said:
                 self.lines.append(line)
@@ -67,22 +77,22 @@ class Process:
         with self._said:
             self._said.notify_all()
 
-    def wait_for(self, words, timeout=30.0):
+    def wait_for(self, words: Any, timeout: float = 30.0) -> None:
         with self._said:
             assert self._said.wait_for(lambda: any(words in line for line in self.lines), timeout), self.lines
 
-    def send(self, number):
+    def send(self, number: Any) -> None:
         self._process.send_signal(number)
 
-    def has_ended(self):
+    def has_ended(self) -> bool:
         return self._process.poll() is not None
 
-    def status(self, timeout=30.0):
+    def status(self, timeout: float = 30.0) -> Any:
         status = self._process.wait(timeout)
         self._reader.join(5.0)
         return status
 
-    def close(self):
+    def close(self) -> None:
         self._process.kill()
         self._process.wait()
         self._reader.join(5.0)
@@ -90,10 +100,10 @@ class Process:
 
 
 @pytest.fixture
-def run():
+def run() -> Iterator[Callable[..., Any]]:
     processes = []
 
-    def start(*words):
+    def start(*words: Any) -> Any:
         processes.append(Process(*words))
         return processes[-1]
 
@@ -103,7 +113,7 @@ def run():
 
 
 @pytest.fixture
-def recording(rig, tmp_path, format_camera):
+def recording(rig: Rig, tmp_path: Path, format_camera: Callable[[CameraModel], str]) -> Path:
     """
     A folder of images with a calibration and true poses.
     """
@@ -119,7 +129,7 @@ def recording(rig, tmp_path, format_camera):
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-def test_frontend_ends_well_on_a_signal(run, number):
+def test_frontend_ends_well_on_a_signal(run: Any, number: Any) -> None:
     process = run('frontend_node', '--ros-args', '-p', 'extractor.name:=orb', '-p', 'mode:=replay')
     process.wait_for('active: mode replay, orb')
     process.send(number)
@@ -127,16 +137,16 @@ def test_frontend_ends_well_on_a_signal(run, number):
     assert not [line for line in process.lines if 'Traceback' in line]
 
 
-def test_frontend_refuses_a_wrong_parameter_in_one_line(run):
+def test_frontend_refuses_a_wrong_parameter_in_one_line(run: Any) -> None:
     process = run('frontend_node', '--ros-args', '-p', 'mode:=fast')
     assert process.status() == 1
     assert len(process.lines) == 1
     assert "mode: found 'fast', expected one of 'live', 'replay'" in process.lines[0]
 
 
-def test_a_frontend_whose_worker_stays_stuck_ends_with_one_line_and_a_status(run, rig):
-    rig.neighbour.create_timer(0.1, lambda: images.publish(rig.image(0)))
+def test_a_frontend_whose_worker_stays_stuck_ends_with_one_line_and_a_status(run: Any, rig: Rig) -> None:
     images = rig.neighbour.create_publisher(Image, 'image', 1)
+    rig.neighbour.create_timer(0.1, lambda: images.publish(rig.image(0)))
     process = run(STUCK, '--ros-args', '-p', 'extractor.name:=orb', '-p', 'stuck_exit_s:=0.5')
     rig.spin_until(process.has_ended, timeout=60.0)
     assert process.status() == 1
@@ -145,7 +155,7 @@ def test_a_frontend_whose_worker_stays_stuck_ends_with_one_line_and_a_status(run
     assert 'busy with one image for more than 0.5 s (stuck_exit_s): this process ends' in line
 
 
-def test_replay_in_lockstep_loses_no_image(run, rig, recording):
+def test_replay_in_lockstep_loses_no_image(run: Any, rig: Rig, recording: Any) -> None:
     rig.start(mode='replay')
     statuses, keypoints = rig.listen(FrontendStatus, 'status'), rig.listen(KeypointArray, 'keypoints')
     poses = rig.listen(RelativePose, 'relative_pose')
@@ -161,7 +171,7 @@ def test_replay_in_lockstep_loses_no_image(run, rig, recording):
     assert any(f'{FRAMES} images published' in line for line in process.lines)
 
 
-def test_replay_keeps_the_pace_and_the_clock_and_loops(run, rig, recording):
+def test_replay_keeps_the_pace_and_the_clock_and_loops(run: Any, rig: Rig, recording: Any) -> None:
     rig.start(mode='replay')
     statuses, clock = rig.listen(FrontendStatus, 'status', 500), rig.listen(Clock, '/clock', 500)
     process = run('replay_node', recording, '--publish', '--rate', 1, '--loop')
@@ -179,7 +189,7 @@ def test_replay_keeps_the_pace_and_the_clock_and_loops(run, rig, recording):
     assert 10 * truth[-1].pose.position.x == pytest.approx(first.index(ns_from_time(truth[-1].header.stamp)))
 
 
-def test_replay_without_publish_is_the_offline_command(run, recording):
+def test_replay_without_publish_is_the_offline_command(run: Any, recording: Any) -> None:
     out = recording / 'out'
     process = run('replay_node', recording, '--method', 'orb', '--out', out, '--quiet')
     assert process.status(60.0) == 0, process.lines
@@ -190,7 +200,7 @@ def test_replay_without_publish_is_the_offline_command(run, recording):
     ('arguments', 'words'),
     [(['missing', '--publish'], 'missing: does not exist'), (['.', '--publish', '--rate', '-1'], 'not negative')],
 )
-def test_replay_refuses_in_words(run, arguments, words):
+def test_replay_refuses_in_words(run: Any, arguments: list[str], words: str) -> None:
     process = run('replay_node', *arguments)
     assert process.status() != 0
     assert words in process.lines[-1]

@@ -1,6 +1,9 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
 import itertools
+from typing import Any
 
 import pytest
 
@@ -34,7 +37,7 @@ OFFERS = [
 ]
 
 
-def fits(offered, requested):
+def fits(offered: Any, requested: Any) -> bool:
     # A warning speaks of what is left to the middleware.
     return qos_check_compatible(offered, requested)[0] != QoSCompatibility.ERROR
 
@@ -42,7 +45,7 @@ def fits(offered, requested):
 @pytest.mark.parametrize('lossless', [False, True])
 @pytest.mark.parametrize('latched', [False, True])
 @pytest.mark.parametrize('large', [False, True])
-def test_whatever_is_offered_fits_what_is_asked_for_then(lossless, latched, large):
+def test_whatever_is_offered_fits_what_is_asked_for_then(lossless: bool, latched: bool, large: bool) -> None:
     for count in (1, 2):
         for offers in itertools.product(OFFERS, repeat=count):
             matched = match_offers(image_qos(lossless), offers, latched, large)
@@ -50,19 +53,19 @@ def test_whatever_is_offered_fits_what_is_asked_for_then(lossless, latched, larg
             assert not any(incompatible_policies(offer, matched) for offer in offers)
 
 
-def test_live_asks_for_the_newest_image_only_and_replay_for_all():
+def test_live_asks_for_the_newest_image_only_and_replay_for_all() -> None:
     live, replay = image_qos(lossless=False), image_qos(lossless=True)
     assert (live.reliability, live.history, live.depth) == (RELIABILITIES[1], HistoryPolicy.KEEP_LAST, 1)
     assert (replay.reliability, replay.history) == (RELIABILITIES[0], HistoryPolicy.KEEP_ALL)
 
 
-def test_large_messages_are_reliable_where_that_is_offered_and_small_ones_stay():
+def test_large_messages_are_reliable_where_that_is_offered_and_small_ones_stay() -> None:
     (reliable,) = [o for o in OFFERS if (o.reliability, o.durability) == (RELIABILITIES[0], DURABILITIES[1])]
     assert match_offers(image_qos(False), [reliable], False, large=True).reliability == RELIABILITIES[0]
     assert match_offers(camera_info_qos(False), [reliable], True, large=False).reliability == RELIABILITIES[1]
 
 
-def test_latched_calibrations_are_asked_for_as_such():
+def test_latched_calibrations_are_asked_for_as_such() -> None:
     (kept,) = [o for o in OFFERS if (o.reliability, o.durability) == (RELIABILITIES[0], DURABILITIES[0])]
     matched = match_offers(camera_info_qos(False), [kept], latched=True, large=False)
     assert (matched.reliability, matched.durability) == (RELIABILITIES[0], DURABILITIES[0])
@@ -70,23 +73,23 @@ def test_latched_calibrations_are_asked_for_as_such():
 
 @pytest.mark.parametrize('offered', OFFERS)
 @pytest.mark.parametrize('requested', OFFERS)
-def test_judges_as_ros_does_and_names_both_sides(offered, requested):
+def test_judges_as_ros_does_and_names_both_sides(offered: Any, requested: Any) -> None:
     problems = incompatible_policies(offered, requested)
     assert bool(problems) != fits(offered, requested)
     assert all('offered' in problem and 'requested' in problem for problem in problems)
 
 
-def test_a_deadline_that_nobody_offers_does_not_fit():
+def test_a_deadline_that_nobody_offers_does_not_fit() -> None:
     requested = QoSProfile(depth=1, deadline=Duration(seconds=1))
     assert 'deadline' in incompatible_policies(QoSProfile(depth=1), requested)[0]
     assert not incompatible_policies(QoSProfile(depth=1, deadline=Duration(seconds=1)), requested)
 
 
-def test_says_policies_as_parameters_are_written():
+def test_says_policies_as_parameters_are_written() -> None:
     assert describe_qos(image_qos(False)) == 'best_effort, volatile'
 
 
-def test_overrides_belong_to_one_topic_and_side():
+def test_overrides_belong_to_one_topic_and_side() -> None:
     names = {'qos_overrides./cam/image.subscription.depth'}
     assert is_overridden('/cam/image', 'subscription', names)
     assert not is_overridden('/cam/image', 'publisher', names)

@@ -1,6 +1,9 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
 import logging
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -16,8 +19,13 @@ from kp2d_ros.msg import FrontendStatus  # noqa: E402
 from kp2d_ros.ros import transforms  # noqa: E402
 from kp2d_ros.ros.conversions import ns_from_time, transform_from_pose  # noqa: E402
 
+if TYPE_CHECKING:
+    from test.ros.conftest import Rig
 
-def test_says_what_is_missing_and_how_to_get_it(rig, monkeypatch, caplog):
+
+def test_says_what_is_missing_and_how_to_get_it(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(transforms, 'tf2_ros', None)
     with caplog.at_level(logging.WARNING, 'kp2d_ros'):
         rig.start(publish_tf=True)
@@ -25,7 +33,7 @@ def test_says_what_is_missing_and_how_to_get_it(rig, monkeypatch, caplog):
     assert 'apt install ros-$ROS_DISTRO-tf2-ros' in transforms.MISSING
 
 
-def test_odometry_is_published_as_a_transform_from_where_the_camera_sits(rig):
+def test_odometry_is_published_as_a_transform_from_where_the_camera_sits(rig: Rig) -> None:
     tf2_ros = pytest.importorskip('tf2_ros', reason='needs the ROS package tf2_ros', exc_type=ImportError)
     from tf2_msgs.msg import TFMessage
 

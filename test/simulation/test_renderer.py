@@ -1,7 +1,13 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from kp2d_ros.core.cameras import CameraModel, LensModel
 from kp2d_ros.core.errors import ConfigError
@@ -13,16 +19,16 @@ from kp2d_ros.simulation.renderer import Renderer, trace_lens
 X, Y, Z = np.eye(3)
 
 
-def pinhole(width=64, height=48, focal=50.0):
+def pinhole(width: int = 64, height: int = 48, focal: float = 50.0) -> CameraModel:
     matrix = np.array([[focal, 0, width / 2 - 0.5], [0, focal, height / 2 - 0.5], [0, 0, 1]])
     return CameraModel(width, height, matrix, LensModel.PLUMB_BOB, np.zeros(5))
 
 
-def plain(value):
+def plain(value: Any) -> Callable[..., Any]:
     return lambda rng, height, width, texels: np.full((height, width, 3), value, np.uint8)
 
 
-def ramp(rng, height, width, texels):
+def ramp(rng: np.random.Generator, height: int, width: int, texels: Any) -> Any:
     columns = 200 * (np.arange(width) + 0.5) / width
     return np.broadcast_to(np.rint(columns)[None, :, None], (height, width, 3)).astype(np.uint8)
 
@@ -30,19 +36,21 @@ def ramp(rng, height, width, texels):
 GRAY = plain(120)
 
 
-def wall(depth, left=-6.0, top=-6.0, width=12.0, height=12.0, paint=GRAY):
+def wall(
+    depth: Any, left: float = -6.0, top: float = -6.0, width: float = 12.0, height: float = 12.0, paint: Any = GRAY
+) -> Surface:
     """
     A rectangle that faces a camera at the origin looking along z.
     """
     return Surface(np.array([left, top, depth]), X, Y, width, height, paint)
 
 
-def renderer(*surfaces, camera=None, samples=1):
+def renderer(*surfaces: Any, camera: Any = None, samples: int = 1) -> Renderer:
     return Renderer(list(surfaces), camera or pinhole(), samples=samples, seed=0, color=False)
 
 
 @pytest.mark.parametrize('samples', [1, 2, 3])
-def test_rays_are_those_of_the_lens_model(samples):
+def test_rays_are_those_of_the_lens_model(samples: int) -> None:
     camera = CameraModel(
         90,
         70,
@@ -59,7 +67,7 @@ def test_rays_are_those_of_the_lens_model(samples):
     assert ((sizes > 0.9 / 61 / samples) & (sizes < 1.6 / 60 / samples)).all()
 
 
-def test_depth_is_measured_along_the_optical_axis():
+def test_depth_is_measured_along_the_optical_axis() -> None:
     tilted = transform_from(rotation_from_vector(np.array([0.0, 0.3, 0.0])), np.array([0.1, 0.2, 0.5]))
     camera = pinhole()
     depth = renderer(wall(3.0)).render_depth(tilted)
@@ -69,7 +77,7 @@ def test_depth_is_measured_along_the_optical_axis():
     assert camera.width == depth.shape[1]
 
 
-def test_the_nearer_surface_hides_the_other_in_either_order():
+def test_the_nearer_surface_hides_the_other_in_either_order() -> None:
     near, far = wall(2.0, left=-0.2, top=-0.2, width=0.4, height=0.4), wall(4.0)
     for surfaces in ((near, far), (far, near)):
         depth = renderer(*surfaces).render_depth(np.eye(4))
@@ -79,7 +87,7 @@ def test_the_nearer_surface_hides_the_other_in_either_order():
         assert ((depth < 3).sum(axis=1).max(), (depth < 3).sum(axis=0).max()) == (10, 10)
 
 
-def test_surfaces_seen_from_behind_or_lying_behind_are_not_drawn():
+def test_surfaces_seen_from_behind_or_lying_behind_are_not_drawn() -> None:
     from_behind = Surface(np.array([6.0, -6.0, 2.0]), -X, Y, 12.0, 12.0, GRAY)
     for surface in (from_behind, wall(-2.0)):
         drawn = renderer(surface)
@@ -87,7 +95,7 @@ def test_surfaces_seen_from_behind_or_lying_behind_are_not_drawn():
         assert not drawn.render(np.eye(4)).any()
 
 
-def test_a_floor_that_passes_below_the_camera_is_drawn_up_to_the_horizon():
+def test_a_floor_that_passes_below_the_camera_is_drawn_up_to_the_horizon() -> None:
     floor = Surface(np.array([-20.0, 1.0, 20.0]), X, -Z, 40.0, 40.0, GRAY)  # y is down: 1 m below
     depth = renderer(floor).render_depth(np.eye(4))
     rows = np.arange(48)
@@ -98,12 +106,12 @@ def test_a_floor_that_passes_below_the_camera_is_drawn_up_to_the_horizon():
 
 @pytest.mark.parametrize('depth', [0.5, 2.0, 11.0])  # magnified, about one to one, from a smaller level
 @pytest.mark.parametrize('samples', [1, 2])
-def test_texels_lie_where_the_geometry_says(monkeypatch, depth, samples):
+def test_texels_lie_where_the_geometry_says(monkeypatch: pytest.MonkeyPatch, depth: float, samples: int) -> None:
     monkeypatch.setattr(renderer_module, '_light', lambda surface, height, width: np.float32(1))
     span = 1.2 * depth
     columns = np.arange(8, 56)
 
-    def draw(paint):
+    def draw(paint: Any) -> Any:
         surface = wall(depth, left=-span / 2, top=-span / 2, width=span, height=span, paint=paint)
         return renderer(surface, samples=samples).render(np.eye(4))[24, columns].astype(float)
 
@@ -114,8 +122,8 @@ def test_texels_lie_where_the_geometry_says(monkeypatch, depth, samples):
     assert abs(error.mean()) < 0.001  # half a texel would be 0.004 and more
 
 
-def test_fine_texture_far_away_becomes_its_mean_instead_of_flickering():
-    def checks(rng, height, width, texels):
+def test_fine_texture_far_away_becomes_its_mean_instead_of_flickering() -> None:
+    def checks(rng: np.random.Generator, height: int, width: int, texels: Any) -> NDArray[Any]:
         rows, columns = np.indices((height, width))
         return np.repeat((240 * ((rows + columns) % 2)).astype(np.uint8)[..., None], 3, axis=2)
 
@@ -123,13 +131,13 @@ def test_fine_texture_far_away_becomes_its_mean_instead_of_flickering():
     assert np.ptp(drawn.astype(int)) < 16
 
 
-def test_more_samples_smooth_the_outline():
+def test_more_samples_smooth_the_outline() -> None:
     edge = wall(2.0, left=0.013, paint=plain(255))
     rough, smooth = (renderer(edge, samples=samples).render(np.eye(4)) for samples in (1, 3))
     assert len(np.unique(rough[24])) < len(np.unique(smooth[24]))
 
 
-def test_refuses_a_lens_that_leaves_pixels_without_a_ray():
+def test_refuses_a_lens_that_leaves_pixels_without_a_ray() -> None:
     camera = CameraModel(64, 48, pinhole().matrix, LensModel.PLUMB_BOB, np.array([-3.0, 0.0, 0.0, 0.0]))
     with pytest.raises(ConfigError, match='see nothing through this lens'):
         trace_lens(camera, 1)

@@ -1,11 +1,16 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from kp2d_ros.core.errors import ConfigError
 from kp2d_ros.core.se3 import invert_transform, rotation_angle, transform_points
@@ -22,22 +27,22 @@ LENSES = {
 
 
 @pytest.fixture(scope='module')
-def scene():
+def scene() -> SimulatedSequence:
     return SimulatedSequence(SMALL)
 
 
-def steps_of(trajectory):
+def steps_of(trajectory: Any) -> list[Any]:
     poses = trajectory.world_from_camera
     return [invert_transform(a) @ b for a, b in pairwise(poses)]
 
 
-def pixel_grid(camera, step):
+def pixel_grid(camera: Any, step: Any) -> NDArray[Any]:
     x, y = np.meshgrid(np.arange(2, camera.width - 2, step), np.arange(2, camera.height - 2, step))
     return np.stack([x.ravel(), y.ravel()], axis=1)
 
 
 @pytest.mark.parametrize('lens', LENSES)
-def test_depth_pose_and_lens_together_say_where_a_pixel_goes(lens):
+def test_depth_pose_and_lens_together_say_where_a_pixel_goes(lens: Any) -> None:
     scene = SimulatedSequence(replace(SMALL, lens=lens, distortion=LENSES[lens], color=False))
     first, second = scene.ground_truth.world_from_camera[[0, 2]]
     grid = pixel_grid(scene.camera, 3)
@@ -47,7 +52,7 @@ def test_depth_pose_and_lens_together_say_where_a_pixel_goes(lens):
     moved = transform_points(invert_transform(second) @ first, rays * depth[:, None])
     there = scene.camera.project(moved).astype(np.float32)
 
-    def look_up(picture):
+    def look_up(picture: NDArray[Any]) -> Any:
         return cv2.remap(picture, there[None], None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)[0]
 
     visible = np.abs(look_up(scene.render_depth(second)) / moved[:, 2] - 1) < 0.01
@@ -59,7 +64,7 @@ def test_depth_pose_and_lens_together_say_where_a_pixel_goes(lens):
     assert np.corrcoef(before[visible], shifted[visible])[0, 1] < 0.95
 
 
-def test_the_same_settings_give_the_same_images_and_another_seed_gives_others():
+def test_the_same_settings_give_the_same_images_and_another_seed_gives_others() -> None:
     noisy = replace(TINY, noise=2.0)
     first, second = SimulatedSequence(noisy), SimulatedSequence(noisy)
     for a, b, c in zip(first, second, first, strict=True):
@@ -70,7 +75,7 @@ def test_the_same_settings_give_the_same_images_and_another_seed_gives_others():
     assert np.abs(difference).mean() > 5
 
 
-def test_is_a_sequence_with_camera_and_true_poses(scene):
+def test_is_a_sequence_with_camera_and_true_poses(scene: Any) -> None:
     frames = list(scene)
     assert [frame.seq for frame in frames] == [0, 1, 2, 3]
     assert len(scene) == 4
@@ -80,12 +85,12 @@ def test_is_a_sequence_with_camera_and_true_poses(scene):
     np.testing.assert_array_equal(frames[1].image, scene.render(scene.ground_truth.world_from_camera[1]))
 
 
-def test_gray_images_have_one_channel():
+def test_gray_images_have_one_channel() -> None:
     (frame,) = SimulatedSequence(replace(TINY, frames=1, color=False))
     assert frame.image.shape == (60, 80)
 
 
-def test_the_images_are_rich_in_corners(scene):
+def test_the_images_are_rich_in_corners(scene: Any) -> None:
     for frame in scene:
         gray = cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)
         corners = cv2.goodFeaturesToTrack(gray, 500, 0.02, 4)
@@ -94,7 +99,7 @@ def test_the_images_are_rich_in_corners(scene):
         assert len(cells) >= 10  # of 12
 
 
-def test_noise_has_the_spread_that_was_asked_for():
+def test_noise_has_the_spread_that_was_asked_for() -> None:
     config = replace(TINY, frames=1, noise=3.0)
     noisy = SimulatedSequence(config)
     (frame,) = noisy
@@ -103,12 +108,12 @@ def test_noise_has_the_spread_that_was_asked_for():
     assert np.std((frame.image - clean)[inside]) == pytest.approx(3.0, rel=0.05)
 
 
-def test_a_covered_lens_gives_dark_images_and_moves_on():
+def test_a_covered_lens_gives_dark_images_and_moves_on() -> None:
     frames = list(SimulatedSequence(replace(TINY, blank_first=1, blank_frames=2)))
     assert [int(frame.image.max()) < 20 for frame in frames] == [False, True, True, False]
 
 
-def test_stands_still_turns_and_walks_as_planned():
+def test_stands_still_turns_and_walks_as_planned() -> None:
     config = SceneConfig(frames=40, still_frames=6, turn_first=20, turn_frames=5, speed=0.5, rate_hz=20.0)
     steps = steps_of(plan_motion(config))
     lengths = np.array([np.linalg.norm(step[:3, 3]) for step in steps])
@@ -121,13 +126,13 @@ def test_stands_still_turns_and_walks_as_planned():
     assert (angles[walking] < 3.0).all()
 
 
-def test_the_motion_is_smooth_while_the_camera_walks():
+def test_the_motion_is_smooth_while_the_camera_walks() -> None:
     steps = steps_of(plan_motion(SceneConfig(frames=200)))
     shifts = np.array([step[:3, 3] for step in steps])
     assert np.linalg.norm(np.diff(shifts, axis=0), axis=1).max() < 0.1 * np.linalg.norm(shifts, axis=1).mean()
 
 
-def test_never_comes_near_the_walls_and_furniture_on_the_whole_loop():
+def test_never_comes_near_the_walls_and_furniture_on_the_whole_loop() -> None:
     scene = SimulatedSequence(replace(TINY, frames=40, speed=2.1))
     nearest = [scene.render_depth(pose).min() for pose in scene.ground_truth.world_from_camera]
     path = np.linalg.norm(np.diff(scene.ground_truth.world_from_camera[:, :3, 3], axis=0), axis=1).sum()
@@ -135,13 +140,13 @@ def test_never_comes_near_the_walls_and_furniture_on_the_whole_loop():
     assert min(nearest) > 0.4
 
 
-def test_sees_a_surface_in_every_pixel_of_the_closed_room(scene):
+def test_sees_a_surface_in_every_pixel_of_the_closed_room(scene: Any) -> None:
     for pose in scene.ground_truth.world_from_camera:
         assert np.isfinite(scene.render_depth(pose)).all()
 
 
 @pytest.mark.parametrize(('lens', 'focal'), [('plumb_bob', 320.0), ('equidistant', 320 / (np.pi / 4))])
-def test_the_field_of_view_is_that_of_the_lens_without_coefficients(lens, focal):
+def test_the_field_of_view_is_that_of_the_lens_without_coefficients(lens: str, focal: Any) -> None:
     camera = make_camera(SceneConfig(field_of_view_deg=90.0, width=640, lens=lens, distortion=(0.0,) * 4))
     assert camera.fx == pytest.approx(focal)
 
@@ -154,17 +159,17 @@ def test_the_field_of_view_is_that_of_the_lens_without_coefficients(lens, focal)
         ({'distortion': (-1.5, 0.0, 0.0, 0.0)}, 'pixels at the border that see nothing'),
     ],
 )
-def test_refuses_a_lens_that_is_none(change, complaint):
+def test_refuses_a_lens_that_is_none(change: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):
         SimulatedSequence(replace(SMALL, **change))
 
 
-def test_refuses_settings_out_of_range():
+def test_refuses_settings_out_of_range() -> None:
     with pytest.raises(ConfigError, match='frames: found 0'):
         SceneConfig(frames=0)
 
 
-def test_a_bag_of_the_scene_is_the_scene_again(scene, tmp_path):
+def test_a_bag_of_the_scene_is_the_scene_again(scene: Any, tmp_path: Path) -> None:
     pytest.importorskip('rosbags')
     from kp2d_ros.recordings.bag_writer import write_bag
 

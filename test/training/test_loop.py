@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -52,7 +53,9 @@ def endless(pairs: PairBatch, first: int) -> Iterator[PairBatch]:
         number += 1
 
 
-def run(state: RunState, config: TrainConfig, pairs: PairBatch, out: Path, *, stop_at=None, desk=None) -> bool:
+def run(
+    state: RunState, config: TrainConfig, pairs: PairBatch, out: Path, *, stop_at: Any = None, desk: Any = None
+) -> bool:
     hooks = Hooks(
         batches=functools.partial(endless, pairs),
         stop=lambda: stop_at is not None and state.step >= stop_at,

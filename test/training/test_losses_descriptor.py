@@ -6,9 +6,13 @@ Descriptor losses against loops over points, by hand, and where nothing is left 
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from kp2d_ros.core.settings import build
 from kp2d_ros.training.config import DescriptorLossConfig, LossConfig
@@ -32,19 +36,19 @@ SETTINGS = [
 ]
 
 
-def unit(rng, *shape):
+def unit(rng: np.random.Generator, *shape: Any) -> Any:
     vectors = rng.normal(size=shape)
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 
 
-def is_near(first, second, config):
+def is_near(first: Any, second: Any, config: Any) -> Any:
     dx, dy = abs(first[0] - second[0]), abs(first[1] - second[1])
     if config.relax_shape == 'box':
         return dx <= config.relax_px and dy <= config.relax_px
     return dx * dx + dy * dy <= config.relax_px**2
 
 
-def oracle_negative(i, anchor, positive, candidates, config):
+def oracle_negative(i: Any, anchor: Any, positive: Any, candidates: Any, config: Any) -> Any:
     """
     The candidate that is the negative of point i: the nearest one, or the nearest beyond the positive; None: none is.
     """
@@ -58,7 +62,7 @@ def oracle_negative(i, anchor, positive, candidates, config):
     return min(beyond, key=beyond.get) if beyond else max(apart, key=apart.get)
 
 
-def oracle_image(anchor, positive, xy, visible, config):
+def oracle_image(anchor: Any, positive: Any, xy: Any, visible: Any, config: Any) -> Any:
     points = [i for i in range(len(xy)) if visible[i]]
     if len(points) < 20:
         return 0.0
@@ -82,23 +86,26 @@ def oracle_image(anchor, positive, xy, visible, config):
     return sum(terms) / (len(points) if config.reduction == 'mean' else 1)
 
 
-def oracle_recall(anchor, positive, visible):
+def oracle_recall(anchor: Any, positive: Any, visible: Any) -> Any:
     """
     Share of the visible points of all images whose nearest candidate is their own partner.
     """
     found = []
     for a, p, seen in zip(anchor, positive, visible, strict=True):
         points = [i for i in range(len(a)) if seen[i]]
-        found += [min(points, key=lambda j, a=a, p=p, i=i: -float(a[i] @ p[j])) == i for i in points]
+        similarity = a @ p.T
+        found += [max(points, key=similarity[i].__getitem__) == i for i in points]
     return float(np.mean(found)) if found else 0.0
 
 
-def call(anchor, positive, xy, visible, config):
+def call(anchor: Any, positive: Any, xy: Any, visible: Any, config: Any) -> Any:
     arrays = [torch.from_numpy(np.ascontiguousarray(part)) for part in (anchor, positive, xy, visible)]
     return descriptor_loss(*arrays, config)
 
 
-def random_points(rng, count=40, batch=2, noise=0.6):
+def random_points(
+    rng: np.random.Generator, count: int = 40, batch: int = 2, noise: float = 0.6
+) -> tuple[NDArray[Any], ...]:
     anchor = unit(rng, batch, count, 12)
     positive = anchor + noise * rng.normal(size=anchor.shape)
     positive /= np.linalg.norm(positive, axis=-1, keepdims=True)
@@ -106,7 +113,7 @@ def random_points(rng, count=40, batch=2, noise=0.6):
 
 
 @pytest.mark.parametrize('setting', SETTINGS, ids=str)
-def test_equals_the_loops_on_random_points(rng, setting):
+def test_equals_the_loops_on_random_points(rng: np.random.Generator, setting: Any) -> None:
     config = build(DescriptorLossConfig, setting)
     for noise in (0.1, 0.6, 3.0):
         points = random_points(rng, noise=noise)
@@ -118,7 +125,7 @@ def test_equals_the_loops_on_random_points(rng, setting):
 
 
 @pytest.mark.parametrize('setting', SETTINGS, ids=str)
-def test_batch_is_the_mean_of_its_images(rng, setting):
+def test_batch_is_the_mean_of_its_images(rng: np.random.Generator, setting: Any) -> None:
     config = build(DescriptorLossConfig, setting)
     points = random_points(rng, batch=3)
     singles = [call(*(part[b : b + 1] for part in points), config).loss.item() for b in range(3)]
@@ -127,7 +134,7 @@ def test_batch_is_the_mean_of_its_images(rng, setting):
 
 @pytest.mark.parametrize('count', [0, 1, 19, 20, 21])
 @pytest.mark.parametrize('setting', SETTINGS, ids=str)
-def test_images_with_fewer_than_twenty_points_count_as_zero(rng, setting, count):
+def test_images_with_fewer_than_twenty_points_count_as_zero(rng: np.random.Generator, setting: Any, count: int) -> None:
     config = build(DescriptorLossConfig, setting)
     anchor, positive, xy, visible = random_points(rng, batch=2)
     visible[0] = np.arange(40) < count
@@ -137,7 +144,7 @@ def test_images_with_fewer_than_twenty_points_count_as_zero(rng, setting, count)
     assert (alone > 0) == (count >= 20)
 
 
-def degenerate_points(rng, case):
+def degenerate_points(rng: np.random.Generator, case: Any) -> tuple[Any, Any, Any, Any]:
     anchor, positive, xy, visible = random_points(rng)
     if case == 'nothing visible':
         visible[:] = False
@@ -156,7 +163,7 @@ def degenerate_points(rng, case):
     'case', ['nothing visible', 'no negatives', 'identical descriptors', 'zero descriptors', 'perfect descriptors']
 )
 @pytest.mark.parametrize('setting', SETTINGS, ids=str)
-def test_degenerate_points_give_finite_values_and_gradients(rng, setting, case):
+def test_degenerate_points_give_finite_values_and_gradients(rng: np.random.Generator, setting: Any, case: str) -> None:
     config = build(DescriptorLossConfig, setting)
     anchor, positive, xy, visible = (torch.from_numpy(part) for part in degenerate_points(rng, case))
     leaves = [anchor.requires_grad_(), positive.requires_grad_()]
@@ -170,7 +177,7 @@ def test_degenerate_points_give_finite_values_and_gradients(rng, setting, case):
         assert loss.item() == pytest.approx(config.margin)
 
 
-def test_triplet_by_hand():
+def test_triplet_by_hand() -> None:
     # 20 points far apart, along one axis each but the first two, which look the same: the hardest negative of each of
     # those two is the other one, at distance 0 like the positive; all others have sqrt(2).
     descriptors = np.eye(20)
@@ -184,7 +191,7 @@ def test_triplet_by_hand():
     assert call(*batch, DescriptorLossConfig(reduction='sum')).loss.item() == pytest.approx(0.4)
 
 
-def test_infonce_by_hand():
+def test_infonce_by_hand() -> None:
     # Each of 20 orthogonal points has its partner at similarity 1 and 19 negatives at 0.
     descriptors = np.eye(20)
     xy = np.stack([10.0 * np.arange(20), np.zeros(20)], axis=1)
@@ -193,7 +200,7 @@ def test_infonce_by_hand():
     assert found.loss.item() == pytest.approx(np.log(1 + 19 * np.exp(-2.0)))
 
 
-def test_relaxation_field_is_a_box_or_a_circle():
+def test_relaxation_field_is_a_box_or_a_circle() -> None:
     # Points 0 and 1 look the same and are (3, 3) apart: within the box of 4, outside the circle of 4.
     descriptors = np.eye(20)
     descriptors[1] = descriptors[0]
@@ -204,7 +211,7 @@ def test_relaxation_field_is_a_box_or_a_circle():
     assert call(*batch, DescriptorLossConfig(relax_shape='circle')).loss.item() == pytest.approx(2 * 0.2 / 20)
 
 
-def test_gradients_are_right(rng):
+def test_gradients_are_right(rng: np.random.Generator) -> None:
     anchor, positive, xy, visible = random_points(rng, count=21, batch=1, noise=2.0)
     leaves = [torch.from_numpy(part[..., :3].copy()).requires_grad_() for part in (anchor, positive)]
     fixed = torch.from_numpy(xy), torch.from_numpy(np.ones_like(visible))
@@ -213,7 +220,7 @@ def test_gradients_are_right(rng):
         assert torch.autograd.gradcheck(lambda a, p, c=config: descriptor_loss(a, p, *fixed, c).loss, leaves)
 
 
-def oracle_from_maps(slow, views, config):
+def oracle_from_maps(slow: Any, views: Any, config: Any) -> Any:
     images = []
     for b in range(len(views.homography)):
         rows, columns = views.source_score.shape[1:]
@@ -228,7 +235,7 @@ def oracle_from_maps(slow, views, config):
 
 
 @pytest.mark.parametrize('seed', range(3))
-def test_objective_samples_anchors_and_positives_where_the_loops_do(slow, seed):
+def test_objective_samples_anchors_and_positives_where_the_loops_do(slow: SimpleNamespace, seed: int) -> None:
     views = slow.views(seed, batch=2, shift=0.1 * seed)
     config = build(LossConfig, {'inlier': {'weight': 0.0}})
     spoken = slow.evaluate(views, config)
@@ -240,7 +247,7 @@ def test_objective_samples_anchors_and_positives_where_the_loops_do(slow, seed):
     assert not any(leaf.grad is not None and leaf.grad.any() for leaf in spoken.leaves[2:4])  # positions are detached
 
 
-def test_hinge_equals_the_loops(rng):
+def test_hinge_equals_the_loops(rng: np.random.Generator) -> None:
     config = DescriptorLossConfig(type='hinge')
     anchor, positive = unit(rng, 2, 15, 6), unit(rng, 2, 12, 6)
     warped, target = rng.uniform(0, 40, (2, 15, 2)), rng.uniform(0, 40, (2, 12, 2))
@@ -261,7 +268,7 @@ def test_hinge_equals_the_loops(rng):
     assert torch.autograd.gradcheck(lambda a, p: hinge_descriptor_loss(a, p, *arrays[2:], config), leaves)
 
 
-def test_hinge_compares_the_own_points_of_both_views(slow):
+def test_hinge_compares_the_own_points_of_both_views(slow: SimpleNamespace) -> None:
     views = slow.views(0, batch=1, rows=3, columns=4)
     config = build(LossConfig, {'descriptor': {'type': 'hinge'}, 'inlier': {'weight': 0.0}})
     own, other = slow.points(views.source_xy[0]), slow.points(views.target_xy[0])
@@ -276,7 +283,7 @@ def test_hinge_compares_the_own_points_of_both_views(slow):
     assert slow.evaluate(views, config).losses.parts['descriptor'].item() == pytest.approx(total)
 
 
-def test_hinge_margins_and_radius_by_hand():
+def test_hinge_margins_and_radius_by_hand() -> None:
     anchor = torch.tensor([[[1.0, 0.0]]])
     positive = torch.tensor([[[0.6, 0.8]]])
     at, near, far = torch.zeros(1, 1, 2), torch.tensor([[[8.0, 0.0]]]), torch.tensor([[[8.1, 0.0]]])
@@ -285,7 +292,7 @@ def test_hinge_margins_and_radius_by_hand():
     assert hinge_descriptor_loss(anchor, positive, at, far, config).item() == pytest.approx(0.4)
 
 
-def test_decorrelation_equals_numpy_and_is_finite_for_constant_descriptors(rng):
+def test_decorrelation_equals_numpy_and_is_finite_for_constant_descriptors(rng: np.random.Generator) -> None:
     descriptors = rng.normal(size=(2, 30, 5))
     totals = []
     for image in descriptors:

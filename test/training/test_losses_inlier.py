@@ -7,6 +7,8 @@ IO-Net's loss against loops over points, by hand, and where nothing is left to c
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,14 +23,14 @@ ALONE = {'location': {'weight': 0.0}, 'score': {'weight': 0.0}, 'descriptor': {'
 NET = np.array((0.3, -0.7, 0.2, 0.9, -1.1))  # the linear IO-Net of the fixture
 
 
-def lowest(scores, count):
+def lowest(scores: Any, count: int) -> Any:
     """
     The cells of the lowest scores, in raster order.
     """
     return sorted(sorted(range(len(scores)), key=lambda i: (scores[i], i))[:count])
 
 
-def oracle_features(slow, views, config):
+def oracle_features(slow: Any, views: Any, config: Any) -> list[Any]:
     """
     For each image a list of (the five inputs of IO-Net, error in pixels).
     """
@@ -56,7 +58,7 @@ def oracle_features(slow, views, config):
     return images
 
 
-def oracle_regression(images, config):
+def oracle_regression(images: Any, config: Any) -> Any:
     terms, inliers = [], 0
     for image in images:
         for features, error in image:
@@ -69,7 +71,7 @@ def oracle_regression(images, config):
     return config.factor * sum(terms) / (len(terms) if config.reduction == 'mean' else len(images))
 
 
-def make_similar(views, seed):
+def make_similar(views: Any, seed: int) -> Any:
     """
     Views whose descriptors agree where the homography puts them, so that there are inliers.
     """
@@ -92,7 +94,7 @@ def make_similar(views, seed):
     ],
     ids=str,
 )
-def test_equals_the_loops_on_random_outputs(slow, setting):
+def test_equals_the_loops_on_random_outputs(slow: SimpleNamespace, setting: dict[str, Any]) -> None:
     config = build(LossConfig, {**ALONE, 'inlier': setting})
     for seed in range(2):
         views = make_similar(slow.views(seed, batch=1 + seed), seed)
@@ -104,7 +106,7 @@ def test_equals_the_loops_on_random_outputs(slow, setting):
         assert expected > 0
 
 
-def test_loss_is_zero_until_the_batch_has_more_inliers_than_asked_for(slow):
+def test_loss_is_zero_until_the_batch_has_more_inliers_than_asked_for(slow: SimpleNamespace) -> None:
     views = make_similar(slow.views(0, batch=2), 0)
     settings = InlierLossConfig(pair_count=30)
     count = sum(error < 4 for image in oracle_features(slow, views, settings) for _, error in image)
@@ -113,14 +115,14 @@ def test_loss_is_zero_until_the_batch_has_more_inliers_than_asked_for(slow):
         assert (slow.evaluate(views, config).losses.parts['inlier'].item() == 0) == is_zero
 
 
-def test_gradient_reaches_descriptors_and_locations_of_both_views(slow):
+def test_gradient_reaches_descriptors_and_locations_of_both_views(slow: SimpleNamespace) -> None:
     views = make_similar(slow.views(1), 1)
     spoken = slow.evaluate(views, build(LossConfig, {**ALONE, 'inlier': {'pair_count': 30}}))
     spoken.losses.total.backward()
     assert all(leaf.grad.any() and leaf.grad.isfinite().all() for leaf in spoken.leaves[2:6])
 
 
-def test_cells_that_show_fill_are_chosen_last(slow):
+def test_cells_that_show_fill_are_chosen_last(slow: SimpleNamespace) -> None:
     views = make_similar(slow.views(2), 2)
     width, height = views.size
     valid = np.zeros((2, height, width), bool)
@@ -133,7 +135,7 @@ def test_cells_that_show_fill_are_chosen_last(slow):
 
 @pytest.mark.parametrize('kind', ['regression', 'balanced_bce', 'sampling'])
 @pytest.mark.parametrize('case', ['no inliers', 'all inliers', 'few inliers', 'huge numbers'])
-def test_degenerate_pairs_give_finite_values_and_gradients(rng, kind, case):
+def test_degenerate_pairs_give_finite_values_and_gradients(rng: np.random.Generator, kind: str, case: str) -> None:
     logits = torch.from_numpy(rng.normal(size=(2, 30))).requires_grad_()
     error = torch.from_numpy(rng.uniform(0, 8, (2, 30)))
     if case == 'no inliers':
@@ -153,7 +155,7 @@ def test_degenerate_pairs_give_finite_values_and_gradients(rng, kind, case):
             assert loss == 0 and not gradient.any()
 
 
-def test_equal_and_zero_descriptors_give_finite_gradients(slow):
+def test_equal_and_zero_descriptors_give_finite_gradients(slow: SimpleNamespace) -> None:
     config = build(LossConfig, {**ALONE, 'inlier': {'pair_count': 30, 'minimum_inliers': 0}})
     for value in (1.0, 0.0):
         views = make_similar(slow.views(3), 3)
@@ -164,7 +166,7 @@ def test_equal_and_zero_descriptors_give_finite_gradients(slow):
         assert all(leaf.grad is None or leaf.grad.isfinite().all() for leaf in spoken.leaves)
 
 
-def test_regression_by_hand():
+def test_regression_by_hand() -> None:
     logits, error = torch.tensor([[1.0, 0.0, -1.0, 0.5]]), torch.tensor([[0.0, 3.9, 4.0, 9.0]])
     terms = [0.0, 1.0, 0.0, 2.25]
     assert inlier_loss(logits, error, InlierLossConfig(minimum_inliers=1)).item() == pytest.approx(sum(terms) / 4)
@@ -172,10 +174,10 @@ def test_regression_by_hand():
     assert inlier_loss(logits, error, paper).item() == pytest.approx(0.5 * (4.0 + 1.0 + 4.0 + 0.25))
 
 
-def test_balanced_bce_gives_both_classes_the_same_weight():
+def test_balanced_bce_gives_both_classes_the_same_weight() -> None:
     logits, error = torch.tensor([[2.0, -1.0, 0.0, 1.0]]), torch.tensor([[0.0, 9.0, 9.0, 9.0]])
 
-    def cross_entropy(logit, truth):
+    def cross_entropy(logit: Any, truth: Any) -> Any:
         p = 1 / (1 + math.exp(-logit))
         return -math.log(p if truth else 1 - p)
 
@@ -185,7 +187,7 @@ def test_balanced_bce_gives_both_classes_the_same_weight():
     assert inlier_loss(logits, error, config).item() == pytest.approx(expected, rel=1e-6)
 
 
-def test_sampling_is_the_cross_entropy_with_uniform_sampling_of_the_inliers():
+def test_sampling_is_the_cross_entropy_with_uniform_sampling_of_the_inliers() -> None:
     logits, error = torch.tensor([[1.0, 2.0, 0.5], [3.0, 0.0, 1.0]]), torch.tensor([[0.0, 1.0, 9.0], [9.0, 9.0, 9.0]])
     total = sum(math.exp(x) for x in (1.0, 2.0, 0.5))
     expected = -0.5 * (math.log(math.exp(1.0) / total) + math.log(math.exp(2.0) / total))
@@ -194,7 +196,7 @@ def test_sampling_is_the_cross_entropy_with_uniform_sampling_of_the_inliers():
 
 
 @pytest.mark.parametrize('kind', ['regression', 'balanced_bce', 'sampling'])
-def test_gradients_are_right_and_batches_equal_their_images(rng, kind):
+def test_gradients_are_right_and_batches_equal_their_images(rng: np.random.Generator, kind: str) -> None:
     config = InlierLossConfig(type=kind, minimum_inliers=0)
     logits = torch.from_numpy(rng.normal(size=(3, 12))).requires_grad_()
     error = torch.from_numpy(np.stack([rng.permutation(np.linspace(0, 8, 12)) for _ in range(3)]))
@@ -203,8 +205,8 @@ def test_gradients_are_right_and_batches_equal_their_images(rng, kind):
     assert inlier_loss(logits, error, config).item() == pytest.approx(np.mean(singles))
 
 
-def test_gradient_through_the_features_is_right(rng):
-    def points(xy, descriptors):
+def test_gradient_through_the_features_is_right(rng: np.random.Generator) -> None:
+    def points(xy: Any, descriptors: Any) -> PointSet:
         score = torch.arange(xy.shape[1], dtype=torch.float64).expand(xy.shape[:2])
         return PointSet(score, xy, torch.nn.functional.normalize(descriptors, dim=-1), 10 * xy)
 
@@ -216,13 +218,13 @@ def test_gradient_through_the_features_is_right(rng):
         )
 
 
-def test_lowest_scores_are_in_raster_order():
+def test_lowest_scores_are_in_raster_order() -> None:
     score = torch.tensor([[0.5, 0.1, 0.9, 0.3], [0.1, torch.inf, 0.2, 0.0]])
     assert lowest_scores(score, 2).tolist() == [[1, 3], [0, 3]]
     assert lowest_scores(score, 9).tolist() == [[0, 1, 2, 3]] * 2
 
 
-def test_log_weights_of_the_network_are_the_sampling_weights():
+def test_log_weights_of_the_network_are_the_sampling_weights() -> None:
     torch.manual_seed(0)
     network = InlierNet(InlierConfig(channels=8, blocks=1, log_weights=True)).eval()
     features, error = torch.randn(2, 10, 5), torch.rand(2, 10) * 8

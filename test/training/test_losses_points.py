@@ -6,6 +6,9 @@ Location and score losses against loops over cells, by hand, and where nothing i
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -19,12 +22,12 @@ from kp2d_ros.training.losses.points import location_loss, score_consistency_los
 ALONE = {'descriptor': {'type': 'none'}, 'inlier': {'weight': 0.0}}
 
 
-def losses_of(slow, views, **settings):
+def losses_of(slow: Any, views: Any, **settings: Any) -> dict[Any, Any]:
     config = build(LossConfig, {**ALONE, **settings})
     return {k: float(v) for k, v in slow.evaluate(views, config).losses.parts.items()}
 
 
-def oracle_cells(slow, views):
+def oracle_cells(slow: Any, views: Any) -> list[Any]:
     """
     For each pair of the batch and each cell: (visible, matched, distance, s_source, s_nearest, s_at_warped).
     """
@@ -49,7 +52,7 @@ def oracle_cells(slow, views):
     return images
 
 
-def oracle_losses(images, *, paper):
+def oracle_losses(images: Any, *, paper: Any) -> Any:
     """
     Location, usp and consistency: means over the batch (public code), or sums over an image (paper).
     """
@@ -67,7 +70,7 @@ def oracle_losses(images, *, paper):
 
 @pytest.mark.parametrize('paper', [False, True])
 @pytest.mark.parametrize('seed', range(4))
-def test_equal_the_loops_on_random_outputs(slow, seed, paper):
+def test_equal_the_loops_on_random_outputs(slow: SimpleNamespace, seed: int, paper: bool) -> None:
     views = slow.views(seed, batch=1 + seed % 3, shift=(0.0, 0.5, 1.2, -0.9)[seed])
     settings = {k: PAPER_LOSSES[k] for k in ('location', 'score')} if paper else {}
     found = losses_of(slow, views, **settings)
@@ -76,7 +79,7 @@ def test_equal_the_loops_on_random_outputs(slow, seed, paper):
     assert expected[0] > 0
 
 
-def test_total_is_the_weighted_sum_of_the_parts(slow):
+def test_total_is_the_weighted_sum_of_the_parts(slow: SimpleNamespace) -> None:
     views = slow.views(1)
     config = build(LossConfig, {**ALONE, 'location': {'weight': 3.0}, 'score': {'weight': 0.5}})
     losses = slow.evaluate(views, config).losses
@@ -86,7 +89,7 @@ def test_total_is_the_weighted_sum_of_the_parts(slow):
 
 
 @pytest.mark.parametrize('reduction', ['mean', 'sum'])
-def test_batch_equals_its_pairs_weighed_by_what_they_match(slow, reduction):
+def test_batch_equals_its_pairs_weighed_by_what_they_match(slow: SimpleNamespace, reduction: str) -> None:
     views = slow.views(3, batch=3)
     settings = {'location': {'reduction': reduction}, 'score': {'consistency_partner': 'nearest'}}
     singles = [losses_of(slow, views.image(b), **settings)['location'] for b in range(3)]
@@ -97,7 +100,7 @@ def test_batch_equals_its_pairs_weighed_by_what_they_match(slow, reduction):
 
 @pytest.mark.parametrize('reduction', ['mean', 'sum'])
 @pytest.mark.parametrize('case', ['nothing visible', 'nothing matched', 'identical points', 'behind the horizon'])
-def test_degenerate_outputs_give_finite_values_and_gradients(slow, case, reduction):
+def test_degenerate_outputs_give_finite_values_and_gradients(slow: SimpleNamespace, case: str, reduction: str) -> None:
     views = slow.views(2)
     if case == 'nothing visible':
         views.homography[:, 0, 2] = 5.0
@@ -137,13 +140,13 @@ def by_hand() -> tuple[CellPoints, CellPoints, Correspondence]:
     return source, target, pairs
 
 
-def test_location_by_hand():
+def test_location_by_hand() -> None:
     *_, pairs = by_hand()
     assert float(location_loss(pairs)) == 2.0
     assert float(location_loss(pairs, 'sum')) == 4.0
 
 
-def test_scores_by_hand():
+def test_scores_by_hand() -> None:
     source, target, pairs = by_hand()
     # (0.3 + 0.9)(1 - 2) + (0.5 + 0.1)(3 - 2) = -0.6, over two pairs
     assert float(unsupervised_point_loss(source, target, pairs, ScoreLossConfig())) == pytest.approx(-0.3)
@@ -163,7 +166,7 @@ def test_scores_by_hand():
         ({'consistency_domain': 'matched'}, -0.3, 0.05 / 2),
     ],
 )
-def test_score_settings_by_hand(setting, usp, consistency):
+def test_score_settings_by_hand(setting: dict[str, Any], usp: float, consistency: float) -> None:
     source, target, pairs = by_hand()
     config = build(ScoreLossConfig, setting)
     at_warped = torch.tensor([[0.7, 0.2, 0.4, 9.0]])
@@ -172,7 +175,7 @@ def test_score_settings_by_hand(setting, usp, consistency):
     assert float(found) == pytest.approx(consistency)
 
 
-def test_threshold_decides_what_is_matched(slow):
+def test_threshold_decides_what_is_matched(slow: SimpleNamespace) -> None:
     views = slow.views(4)
     distances = [cell[2] for image in oracle_cells(slow, views) for cell in image if cell[0]]
     for threshold in (2.0, 4.0, 7.0):
@@ -181,7 +184,7 @@ def test_threshold_decides_what_is_matched(slow):
         assert found == pytest.approx(np.mean(below))
 
 
-def correspondence_of(views, threshold=4.0, valid=None):
+def correspondence_of(views: Any, threshold: float = 4.0, valid: Any = None) -> tuple[Any, Any, Any]:
     maps = [
         KeypointMaps(torch.from_numpy(score)[:, None], torch.from_numpy(xy), torch.zeros(1))
         for score, xy in ((views.source_score, views.source_xy), (views.target_score, views.target_xy))
@@ -190,7 +193,7 @@ def correspondence_of(views, threshold=4.0, valid=None):
     return source, target, correspond(source, target, torch.from_numpy(views.homography), views.size, threshold)
 
 
-def test_cells_that_show_fill_are_not_visible(slow):
+def test_cells_that_show_fill_are_not_visible(slow: SimpleNamespace) -> None:
     views = slow.views(5)
     views.homography[:] = np.eye(3)
     width, height = views.size
@@ -203,12 +206,12 @@ def test_cells_that_show_fill_are_not_visible(slow):
     assert not (pairs.visible[0] & ~left[0]).any()
 
 
-def test_gradients_of_location_and_scores_are_right(slow):
+def test_gradients_of_location_and_scores_are_right(slow: SimpleNamespace) -> None:
     views = slow.views(6, batch=2, rows=4, columns=5)
     source, target, pairs = correspondence_of(views)
     assert pairs.matched.any()
 
-    def both(distance, own, other, at_warped, reduction):
+    def both(distance: Any, own: Any, other: Any, at_warped: Any, reduction: Any) -> tuple[Any, Any, Any]:
         moved = pairs._replace(distance_px=distance)
         mine, theirs = source._replace(score=own), target._replace(score=other)
         config = ScoreLossConfig(reduction=reduction)
@@ -223,7 +226,7 @@ def test_gradients_of_location_and_scores_are_right(slow):
         assert torch.autograd.gradcheck(lambda *x, r=reduction: both(*x, r), inputs)
 
 
-def test_location_reaches_both_views_and_scores_do_not_move_the_sampling(slow):
+def test_location_reaches_both_views_and_scores_do_not_move_the_sampling(slow: SimpleNamespace) -> None:
     views = slow.views(7)
     config = build(LossConfig, {**ALONE, 'score': {'usp_factor': 0.0}})
     spoken = slow.evaluate(views, config)
@@ -238,7 +241,7 @@ def test_location_reaches_both_views_and_scores_do_not_move_the_sampling(slow):
     assert all(leaf.grad is None or leaf.grad.abs().sum() == 0 for leaf in (source_xy, target_xy))
 
 
-def test_usp_keeps_the_gradient_of_the_distance(slow):
+def test_usp_keeps_the_gradient_of_the_distance(slow: SimpleNamespace) -> None:
     views = slow.views(8)
     config = build(LossConfig, {**ALONE, 'location': {'weight': 0.0}, 'score': {'consistency_weight': 0.0}})
     spoken = slow.evaluate(views, config)

@@ -7,6 +7,9 @@ What the loop does with gradients: precision, accumulation, clipping, averaging,
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +17,7 @@ import torch
 from kp2d_ros.core.errors import ConfigError, DataError
 from kp2d_ros.core.settings import build
 from kp2d_ros.networks.build import build_network
+from kp2d_ros.networks.config import NetworkConfig
 from kp2d_ros.pairs.pair_maker import PairBatch
 from kp2d_ros.training.config import OptimiserConfig, TrainConfig
 from kp2d_ros.training.loop import Desk, Hooks, TrainingError, learning_rate, train
@@ -23,7 +27,7 @@ from kp2d_ros.training.run_state import AveragedNetwork, build_state
 ALONE = Process(0, 1, torch.device('cpu'))
 
 
-def make_config(network, *, loss=None, optimiser=None, **training) -> TrainConfig:
+def make_config(network: Any, *, loss: Any = None, optimiser: Any = None, **training: Any) -> TrainConfig:
     narrow = {key: getattr(network, key) for key in ('channels', 'head_channels', 'tail_channels', 'descriptor_dim')}
     return build(
         TrainConfig,
@@ -36,17 +40,17 @@ def make_config(network, *, loss=None, optimiser=None, **training) -> TrainConfi
     )
 
 
-def run(state, config, batches, out, figures=()):
+def run(state: Any, config: Any, batches: Any, out: Any, figures: tuple[Any, ...] = ()) -> tuple[Any, Any]:
     """
     The rows that the loop logged, and at which steps it saved the best network.
     """
     rows, best, left = [], [], list(figures)
 
-    def validate(network):
+    def validate(network: Any) -> dict[str, Any]:
         assert not network.training
         return {'val_matching_score': left.pop(0) if left else 0.0}
 
-    def save(is_best):
+    def save(is_best: Any) -> None:
         if is_best:
             best.append(state.step)
 
@@ -56,11 +60,13 @@ def run(state, config, batches, out, figures=()):
     return rows, best
 
 
-def parameters(state) -> torch.Tensor:
+def parameters(state: Any) -> torch.Tensor:
     return torch.cat([p.detach().flatten() for p in state.objective.parameters()])
 
 
-def test_accumulated_batches_are_one_larger_batch(tiny_network, pair_maker, tmp_path):
+def test_accumulated_batches_are_one_larger_batch(
+    tiny_network: NetworkConfig, pair_maker: Callable[..., PairBatch], tmp_path: Path
+) -> None:
     # The same pair twice: batch statistics and all means are those of one.
     single = pair_maker(batch=1)
     double = PairBatch(*(torch.cat([part, part]) for part in single))
@@ -76,7 +82,7 @@ def test_accumulated_batches_are_one_larger_batch(tiny_network, pair_maker, tmp_
     assert torch.allclose(results[0], results[1], rtol=1e-3, atol=1e-6 * results[0].abs().max().item() + 1e-7)
 
 
-def test_gradient_is_clipped_to_its_norm(tiny_network, pairs, tmp_path):
+def test_gradient_is_clipped_to_its_norm(tiny_network: NetworkConfig, pairs: PairBatch, tmp_path: Path) -> None:
     for clip in (0.0, 0.01):
         config = make_config(tiny_network, optimiser={'clip_norm': clip, 'learning_rate': 1.0})
         state = build_state(config, ALONE.device)
@@ -89,7 +95,9 @@ def test_gradient_is_clipped_to_its_norm(tiny_network, pairs, tmp_path):
 
 
 @pytest.mark.parametrize('precision', ['bf16', 'fp16'])
-def test_mixed_precision_trains_on_a_cpu(tiny_network, pairs, tmp_path, precision):
+def test_mixed_precision_trains_on_a_cpu(
+    tiny_network: NetworkConfig, pairs: PairBatch, tmp_path: Path, precision: str
+) -> None:
     config = make_config(tiny_network, steps=12, precision=precision)
     state = build_state(config, ALONE.device)
     rows, _ = run(state, config, [pairs] * 12, tmp_path)
@@ -100,7 +108,7 @@ def test_mixed_precision_trains_on_a_cpu(tiny_network, pairs, tmp_path, precisio
     assert rows[0]['total'] == pytest.approx(exact['total'], rel=0.05)
 
 
-def test_scale_of_fp16_is_part_of_the_state(tiny_network, pairs, tmp_path):
+def test_scale_of_fp16_is_part_of_the_state(tiny_network: NetworkConfig, pairs: PairBatch, tmp_path: Path) -> None:
     config = make_config(tiny_network, precision='fp16')
     state = build_state(config, ALONE.device)
     run(state, config, [pairs], tmp_path)
@@ -116,14 +124,14 @@ def test_scale_of_fp16_is_part_of_the_state(tiny_network, pairs, tmp_path):
     other.load(tmp_path / 'plain.safetensors')
 
 
-def test_state_of_other_networks_is_refused(tiny_network, tmp_path):
+def test_state_of_other_networks_is_refused(tiny_network: NetworkConfig, tmp_path: Path) -> None:
     build_state(make_config(tiny_network), ALONE.device).save(tmp_path / 'state.safetensors')
     twelve = make_config(tiny_network, loss={'inlier': {'blocks': 12}})
     with pytest.raises(DataError, match=r'state.safetensors: is not a state of this run'):
         build_state(twelve, ALONE.device).load(tmp_path / 'state.safetensors')
 
 
-def test_average_follows_the_weights_slowly_and_the_statistics_at_once(tiny_network):
+def test_average_follows_the_weights_slowly_and_the_statistics_at_once(tiny_network: NetworkConfig) -> None:
     torch.manual_seed(0)
     network = build_network(tiny_network)
     average = AveragedNetwork(network, 0.9)
@@ -139,11 +147,11 @@ def test_average_follows_the_weights_slowly_and_the_statistics_at_once(tiny_netw
     average.update(network, step=1000)  # decay 0.9
     for mine, old in zip(average.network.parameters(), start.parameters(), strict=True):
         assert torch.allclose(mine, old + 0.91, atol=1e-5)
-    for mine, theirs in zip(average.network.buffers(), network.buffers(), strict=True):
-        assert torch.equal(mine, theirs)
+    for kept, theirs in zip(average.network.buffers(), network.buffers(), strict=True):
+        assert torch.equal(kept, theirs)
 
 
-def test_averaged_network_is_validated_and_kept(tiny_network, pairs, tmp_path):
+def test_averaged_network_is_validated_and_kept(tiny_network: NetworkConfig, pairs: PairBatch, tmp_path: Path) -> None:
     config = make_config(tiny_network, steps=3, optimiser={'ema_decay': 0.5})
     state = build_state(config, ALONE.device)
     run(state, config, [pairs] * 3, tmp_path)
@@ -152,7 +160,9 @@ def test_averaged_network_is_validated_and_kept(tiny_network, pairs, tmp_path):
     assert not torch.equal(mine, theirs)
 
 
-def test_best_network_is_kept_only_when_it_is_better(tiny_network, pairs, tmp_path):
+def test_best_network_is_kept_only_when_it_is_better(
+    tiny_network: NetworkConfig, pairs: PairBatch, tmp_path: Path
+) -> None:
     config = make_config(tiny_network, steps=4, validate_every=1)
     state = build_state(config, ALONE.device)
     rows, best = run(state, config, [pairs] * 4, tmp_path, figures=[0.9, 0.3, 0.2, 0.4, 0.4])
@@ -161,7 +171,9 @@ def test_best_network_is_kept_only_when_it_is_better(tiny_network, pairs, tmp_pa
     assert best == [1, 3] and state.best == 0.4
 
 
-def test_a_gradient_that_is_no_number_stops_the_run(tiny_network, pairs, tmp_path):
+def test_a_gradient_that_is_no_number_stops_the_run(
+    tiny_network: NetworkConfig, pairs: PairBatch, tmp_path: Path
+) -> None:
     config = make_config(tiny_network)
     state = build_state(config, ALONE.device)
     next(state.objective.parameters()).register_hook(lambda gradient: gradient * float('nan'))
@@ -169,10 +181,10 @@ def test_a_gradient_that_is_no_number_stops_the_run(tiny_network, pairs, tmp_pat
         run(state, config, [pairs], tmp_path)
 
 
-def test_learning_rate_by_hand():
+def test_learning_rate_by_hand() -> None:
     steps = 100
 
-    def rates(at, **settings):
+    def rates(at: Any, **settings: Any) -> list[Any]:
         config = OptimiserConfig(learning_rate=1.0, **settings)
         return [round(learning_rate(step, steps, config), 4) for step in at]
 
@@ -184,20 +196,20 @@ def test_learning_rate_by_hand():
     assert learning_rate(0, 3, OptimiserConfig(warmup_steps=200)) == 1e-3
 
 
-def test_networks_are_channels_last_if_asked_for(tiny_network):
+def test_networks_are_channels_last_if_asked_for(tiny_network: NetworkConfig) -> None:
     for wanted in (True, False):
         state = build_state(make_config(tiny_network, channels_last=wanted), ALONE.device)
         weight = state.objective.keypoint_net.conv3b[0].weight
         assert weight.is_contiguous(memory_format=torch.channels_last) == wanted
 
 
-def test_weights_are_a_function_of_the_seed(tiny_network):
+def test_weights_are_a_function_of_the_seed(tiny_network: NetworkConfig) -> None:
     first, same, other = (
         parameters(build_state(make_config(tiny_network, seed=seed), ALONE.device)) for seed in (1, 1, 2)
     )
     assert torch.equal(first, same) and not torch.equal(first, other)
 
 
-def test_synchronised_batch_norm_is_for_cuda(tiny_network):
+def test_synchronised_batch_norm_is_for_cuda(tiny_network: NetworkConfig) -> None:
     with pytest.raises(ConfigError, match='sync_batch_norm: found true on cpu'):
         build_state(make_config(tiny_network, sync_batch_norm=True), ALONE.device)

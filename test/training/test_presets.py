@@ -6,7 +6,9 @@ Every preset that ships, and every variant of a loss, trains: with narrow networ
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from kp2d_ros.core.errors import ConfigError
 from kp2d_ros.core.settings import build, format_yaml, load_yaml, merge
 from kp2d_ros.metrics.keypoint_scores import score_keypoints
 from kp2d_ros.networks.inlier_net import load_inlier_net
+from kp2d_ros.pairs.pair_maker import PairBatch
 from kp2d_ros.training.config import PRESETS, TrainConfig, load_train_config
 from kp2d_ros.training.loop import Desk, Hooks, train
 from kp2d_ros.training.process import Process
@@ -36,7 +39,7 @@ NARROW = {
 }
 
 
-def narrow_config(preset, *, steps=9, rate=0.006, **more):
+def narrow_config(preset: Any, *, steps: int = 9, rate: float = 0.006, **more: Any) -> Any:
     overrides = {
         'network': NARROW,
         'pairs': {'height': 64, 'width': 96},
@@ -47,7 +50,7 @@ def narrow_config(preset, *, steps=9, rate=0.006, **more):
     return load_train_config(preset, merge(overrides, more))
 
 
-def run_on(config, batch, out):
+def run_on(config: Any, batch: Any, out: Any) -> tuple[Any, list[Any]]:
     """
     The state after training on one batch, and the losses of every step.
     """
@@ -59,7 +62,7 @@ def run_on(config, batch, out):
     return state, rows
 
 
-def test_presets_are_the_files_that_ship():
+def test_presets_are_the_files_that_ship() -> None:
     assert sorted(PRESETS) == sorted(path.stem for path in (ROOT / 'config' / 'training').glob('*.yaml'))
 
 
@@ -82,7 +85,9 @@ def test_presets_have_the_descriptor_and_inlier_losses_of_the_public_recipes(
 
 
 @pytest.mark.parametrize('preset', PRESETS)
-def test_preset_trains_every_parameter_to_a_falling_loss(preset, pair_maker, tmp_path):
+def test_preset_trains_every_parameter_to_a_falling_loss(
+    preset: Any, pair_maker: Callable[..., PairBatch], tmp_path: Path
+) -> None:
     config = narrow_config(preset)
     state, rows = run_on(config, pair_maker(batch=1, width=96), tmp_path)
     totals = [row['total'] for row in rows]
@@ -104,7 +109,9 @@ def test_preset_trains_every_parameter_to_a_falling_loss(preset, pair_maker, tmp
     ],
     ids=str,
 )
-def test_descriptor_losses_fall(descriptor, pair_maker, tmp_path):
+def test_descriptor_losses_fall(
+    descriptor: dict[str, Any], pair_maker: Callable[..., PairBatch], tmp_path: Path
+) -> None:
     alone = {'location': {'weight': 0.0}, 'score': {'weight': 0.0}, 'inlier': {'weight': 0.0}}
     config = narrow_config('v0', steps=12, rate=0.01, loss={**alone, 'descriptor': descriptor})
     _, rows = run_on(config, pair_maker(batch=1, width=96), tmp_path)
@@ -116,7 +123,9 @@ def test_descriptor_losses_fall(descriptor, pair_maker, tmp_path):
     [{}, {'blocks': 12, 'type': 'balanced_bce'}, {'blocks': 12}, {'type': 'sampling'}, {'selection': 'pairs'}],
     ids=str,
 )
-def test_inlier_losses_fall_and_the_net_is_kept(inlier, pair_maker, tmp_path):
+def test_inlier_losses_fall_and_the_net_is_kept(
+    inlier: dict[str, Any], pair_maker: Callable[..., PairBatch], tmp_path: Path
+) -> None:
     alone = {'location': {'weight': 0.0}, 'score': {'weight': 0.0}, 'descriptor': {'type': 'none'}}
     # Errors below 20 pixels are inliers here: there are some of both kinds from the beginning.
     config = narrow_config('v3', steps=9, rate=0.003, loss={**alone, 'inlier': {'threshold_px': 20.0, **inlier}})
@@ -133,11 +142,11 @@ def test_inlier_losses_fall_and_the_net_is_kept(inlier, pair_maker, tmp_path):
     assert output == kinds.get(inlier.get('type'), 'sign')
 
 
-def test_v4_overfits_one_pair(pair_maker, tmp_path):
+def test_v4_overfits_one_pair(pair_maker: Callable[..., PairBatch], tmp_path: Path) -> None:
     pair = pair_maker(batch=1, width=96, seed=3)
     config = narrow_config('v4', steps=100, rate=0.006, network={**NARROW, 'channels': [6, 8, 12, 16]})
 
-    def score(state):
+    def score(state: Any) -> Any:
         network = state.objective.keypoint_net.eval()
         (source,), (target,) = predict(network, pair.source), predict(network, pair.target)
         homography = pixel_homography(pair.target_from_source[0], 96, 64)
@@ -153,7 +162,7 @@ def test_v4_overfits_one_pair(pair_maker, tmp_path):
     assert after.recall > before.recall + 0.15
 
 
-def test_a_preset_says_what_it_builds_on(tmp_path):
+def test_a_preset_says_what_it_builds_on(tmp_path: Path) -> None:
     config = load_train_config('v4-paper', {})
     assert config.loss.descriptor.relax_px == 8.0 and config.pairs.homography.distribution == 'uniform'
     assert load_train_config('unsuperpoint', {}).network.location == 'sigmoid'
@@ -180,13 +189,13 @@ def test_a_preset_says_what_it_builds_on(tmp_path):
         ('resnet18', {'initial': 'a', 'pretrained': 'b'}, 'found it beside initial'),
     ],
 )
-def test_wrong_names_are_refused(preset, overrides, message):
+def test_wrong_names_are_refused(preset: str, overrides: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_train_config(preset, overrides)
 
 
 @pytest.mark.parametrize('preset', PRESETS)
-def test_settings_survive_the_file_of_a_run(preset, tmp_path):
+def test_settings_survive_the_file_of_a_run(preset: Any, tmp_path: Path) -> None:
     config = load_train_config(preset, {})
     (tmp_path / 'config.yaml').write_text(format_yaml(config))
     assert build(TrainConfig, load_yaml(tmp_path / 'config.yaml')) == config

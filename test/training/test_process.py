@@ -1,7 +1,10 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -27,7 +30,7 @@ print(kept, faults() - before)
 """
 
 
-def count_faults(word):
+def count_faults(word: Any) -> tuple[bool, int]:
     done = subprocess.run(
         [sys.executable, '-c', COUNT_FAULTS, word], check=True, capture_output=True, text=True, timeout=60
     )
@@ -35,7 +38,7 @@ def count_faults(word):
     return kept == 'True', int(faults)
 
 
-def test_memory_that_is_freed_comes_back_without_page_faults():
+def test_memory_that_is_freed_comes_back_without_page_faults() -> None:
     kept, faults = count_faults('keep')
     if not kept:
         pytest.skip('this C library cannot be told')

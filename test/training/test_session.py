@@ -7,6 +7,8 @@ The batches of a run: which photographs, in which order, for which process; and 
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,12 +24,12 @@ from kp2d_ros.training.run_state import build_state
 from kp2d_ros.training.session import open_data, training_batches, validation_batches
 
 
-def process(rank=0, world=1) -> Process:
+def process(rank: int = 0, world: int = 1) -> Process:
     return Process(rank, world, torch.device('cpu'))
 
 
 @pytest.fixture
-def photos(tmp_path, rng):
+def photos(tmp_path: Path, rng: np.random.Generator) -> Path:
     """
     Thirteen small pictures.
     """
@@ -38,17 +40,17 @@ def photos(tmp_path, rng):
     return folder
 
 
-def make_config(**more) -> TrainConfig:
+def make_config(**more: Any) -> TrainConfig:
     pairs = {'height': 16, 'width': 16, 'photometric': {'brightness': 0.5, 'noise_probability': 0.0}}
     loader = {'batch_size': 3, 'workers': 0}
     return build(TrainConfig, {'pairs': pairs, 'loader': loader, 'training': {'validation_pairs': 5}, **more})
 
 
-def take(data, config, count, rank=0, world=1, first=0):
+def take(data: Any, config: Any, count: int, rank: int = 0, world: int = 1, first: int = 0) -> Any:
     return list(itertools.islice(training_batches(data, config, process(rank, world), first), count))
 
 
-def test_batches_go_on_where_they_stopped_across_epochs(photos):
+def test_batches_go_on_where_they_stopped_across_epochs(photos: Any) -> None:
     config = make_config()
     data = open_data([photos], config, process())
     whole = take(data, config, 10)  # twelve photographs, four batches in an epoch
@@ -60,7 +62,7 @@ def test_batches_go_on_where_they_stopped_across_epochs(photos):
     assert not torch.equal(epochs[0], epochs[1])
 
 
-def test_a_photograph_looks_different_in_every_epoch(photos):
+def test_a_photograph_looks_different_in_every_epoch(photos: Any) -> None:
     config = make_config()
     data = open_data([photos], config, process())
     looks = [(batch, row) for batch in take(data, config, 12) for row in range(3) if batch.indices[row] == 5]
@@ -70,14 +72,14 @@ def test_a_photograph_looks_different_in_every_epoch(photos):
         assert not torch.equal(a.target[i], b.target[j])
 
 
-def test_processes_get_disjoint_parts_of_an_epoch(photos):
+def test_processes_get_disjoint_parts_of_an_epoch(photos: Any) -> None:
     config = make_config()
     data = open_data([photos], config, process(0, 2))
     parts = [torch.cat([batch.indices for batch in take(data, config, 2, rank, 2)]).tolist() for rank in range(2)]
     assert not set(parts[0]) & set(parts[1]) and len(parts[0] + parts[1]) == 12
 
 
-def test_colour_jitter_is_really_applied(photos):
+def test_colour_jitter_is_really_applied(photos: Any) -> None:
     plain = make_config(pairs={'height': 16, 'width': 16, 'photometric': {'noise_probability': 0.0}})
     jittered = make_config()
     data = open_data([photos], plain, process())
@@ -86,7 +88,7 @@ def test_colour_jitter_is_really_applied(photos):
         assert not torch.equal(without.source, with_jitter.source)
 
 
-def test_held_out_photographs_are_never_trained_on(photos):
+def test_held_out_photographs_are_never_trained_on(photos: Any) -> None:
     config = make_config()
     data = open_data([photos], config, process())
     assert (len(data.training), len(data.validation)) == (12, 1)
@@ -99,7 +101,7 @@ def test_held_out_photographs_are_never_trained_on(photos):
     assert len(torch.unique(homographies, dim=0)) == 5  # five looks at one photograph
 
 
-def test_few_photographs_fill_a_batch_with_different_looks(photos):
+def test_few_photographs_fill_a_batch_with_different_looks(photos: Any) -> None:
     config = make_config(loader={'batch_size': 30, 'workers': 0})
     data = open_data([photos], config, process())
     (batch,) = take(data, config, 1)
@@ -114,19 +116,19 @@ def test_few_photographs_fill_a_batch_with_different_looks(photos):
     assert len(torch.unique(batch.indices)) == 30
 
 
-def test_too_few_photographs_are_refused(photos):
+def test_too_few_photographs_are_refused(photos: Any) -> None:
     for path in sorted(photos.iterdir())[1:]:
         path.unlink()
     with pytest.raises(DataError, match=r'found 1 usable .* expected at least 2'):
         open_data([photos], make_config(), process())
 
 
-def test_fewer_photographs_than_processes_are_refused(photos):
+def test_fewer_photographs_than_processes_are_refused(photos: Any) -> None:
     with pytest.raises(DataError, match='found 12 to train on, expected one for each of the 20 processes'):
         open_data([photos], make_config(), process(3, 20))
 
 
-def test_imagenet_weights_fill_the_encoder_of_a_resnet(tmp_path):
+def test_imagenet_weights_fill_the_encoder_of_a_resnet(tmp_path: Path) -> None:
     network = {'architecture': 'resnet18', 'channels': [4, 4, 6, 8], 'head_channels': 6, 'descriptor_dim': 8}
     config = make_config(network=network, pairs={'height': 32, 'width': 32})
     torch.manual_seed(7)

@@ -4,9 +4,13 @@
 What the report says of made-up figures of an IO-Net.
 """
 
+from __future__ import annotations
+
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,7 +36,7 @@ METHODS = (
 )
 
 
-def report_of(**at_3_px):
+def report_of(**at_3_px: Any) -> InlierReport:
     """
     A report in which the methods reach these shares in two runs each, and others half.
     """
@@ -43,19 +47,19 @@ def report_of(**at_3_px):
     return InlierReport(20, CLASSIFIER, tuple(scores))
 
 
-def evaluation_of(report):
+def evaluation_of(report: Any) -> InlierEvaluation:
     data = DataFacts('a <set>', 'abc', 20, 24, 4, {'python': '3'})
     return InlierEvaluation(data, {'model': 'tiny:1'}, 'best_inlier.safetensors', InlierProtocol(), report)
 
 
-def test_differences_that_may_be_chance_are_called_so():
+def test_differences_that_may_be_chance_are_called_so() -> None:
     sentence = verdict(report_of(guided=(0.7, 0.7), filtered=(0.2, 0.9)))[2]
     assert 'with 10 samples: guided is better by 0.200 +- 0.000 than uniform' in sentence
     assert 'filtered is no different (+0.050 +- 4.4' in sentence
     assert 'worse by 0.300' in verdict(report_of(opencv_prosac_by_io_net=(0.2, 0.2)))[2]
 
 
-def test_the_classifier_is_put_in_words():
+def test_the_classifier_is_put_in_words() -> None:
     first, second = verdict(report_of())[:2]
     assert first.startswith('40.0 % of 1000 matches in 20 pairs are right. Of those that IO-Net takes for right 80.0 %')
     assert 'a threshold of 0.30 would tell them apart best (F1 0.700)' in first
@@ -64,13 +68,13 @@ def test_the_classifier_is_put_in_words():
     assert 'takes for right an unknown share are' in verdict(unknown)[0]
 
 
-def test_the_table_lists_every_method_with_its_means():
+def test_the_table_lists_every_method_with_its_means() -> None:
     lines = format_report(report_of(guided=(0.6, 0.8))).splitlines()
     assert len(lines) == 1 + len(METHODS)
     assert lines[2].split() == ['10', 'guided', '0.100', '0.700', '0.900']
 
 
-def test_the_json_holds_all_runs_and_null_for_what_is_unknown(tmp_path):
+def test_the_json_holds_all_runs_and_null_for_what_is_unknown(tmp_path: Path) -> None:
     nothing = replace(report_of(), classifier=replace(CLASSIFIER, recall=math.nan))
     write_json(tmp_path / 'report.json', evaluation_as_dict(evaluation_of(nothing)))
     document = json.loads((tmp_path / 'report.json').read_text())
@@ -80,7 +84,7 @@ def test_the_json_holds_all_runs_and_null_for_what_is_unknown(tmp_path):
 
 
 @pytest.mark.parametrize('words', ['a &lt;set&gt;', 'tiny:1', 'opencv prosac by io-net', 'best_inlier.safetensors'])
-def test_the_page_says_what_was_measured(words):
+def test_the_page_says_what_was_measured(words: str) -> None:
     assert words in make_page(evaluation_of(report_of())).text()
 
 

@@ -4,6 +4,11 @@
 IO-Net's figures on pairs whose truth is known by construction.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -19,7 +24,7 @@ WRONG_SHARE = 0.7
 
 
 @pytest.fixture
-def pair(rng):
+def pair(rng: np.random.Generator) -> KeypointPair:
     """
     Two hundred keypoints in each of two images; of seven in ten the descriptors lead to a place that is wrong.
     """
@@ -34,12 +39,12 @@ def pair(rng):
     return KeypointPair(source, target, HOMOGRAPHY, SIZE)
 
 
-def knowing(pair):
+def knowing(pair: Any) -> Callable[..., Any]:
     """
     A judge that tells right matches by where they are.
     """
 
-    def judge(source, target, matches, size):
+    def judge(source: Any, target: Any, matches: Any, size: Any) -> Any:
         assert size == (240, 320)
         place = warp(HOMOGRAPHY, source.xy[matches.reference_index])
         apart = np.linalg.norm(place - target.xy[matches.current_index], axis=1)
@@ -48,7 +53,7 @@ def knowing(pair):
     return judge
 
 
-def test_average_precision_of_hand_made_cases():
+def test_average_precision_of_hand_made_cases() -> None:
     right = np.array([True, False, True, False])
     assert average_precision(np.array([0.9, 0.8, 0.7, 0.6], np.float32), right) == pytest.approx((1 + 2 / 3) / 2)
     assert average_precision(np.full(4, 0.5, np.float32), right) == 0.5  # all at once: the share of right ones
@@ -56,7 +61,7 @@ def test_average_precision_of_hand_made_cases():
     assert np.isnan(average_precision(np.ones(4, np.float32), ~right & right))
 
 
-def test_a_judge_that_knows_reaches_everything(pair):
+def test_a_judge_that_knows_reaches_everything(pair: Any) -> None:
     report = evaluate_inlier([pair], knowing(pair), MatchingConfig(), InlierProtocol(iterations=(10,), runs=4))
     score = report.classifier
     assert (score.match_count, score.precision, score.recall, score.average_precision) == (200, 1.0, 1.0, 1.0)
@@ -66,7 +71,7 @@ def test_a_judge_that_knows_reaches_everything(pair):
     assert at_3_px['uniform'] < 1.0
 
 
-def test_the_best_threshold_of_a_hand_made_case(pair):
+def test_the_best_threshold_of_a_hand_made_case(pair: Any) -> None:
     probability = np.linspace(0.0, 1.0, 200, dtype=np.float32)
     report = evaluate_inlier([pair], lambda s, t, m, size: probability, MatchingConfig(), InlierProtocol(runs=1))
     right = judge_pair(pair, lambda s, t, m, size: probability, MatchingConfig()).right
@@ -75,7 +80,7 @@ def test_the_best_threshold_of_a_hand_made_case(pair):
     assert report.classifier.best_threshold == probability[int(np.argmax(f1))]
 
 
-def test_a_judge_that_takes_all_is_as_good_as_none(pair):
+def test_a_judge_that_takes_all_is_as_good_as_none(pair: Any) -> None:
     protocol = InlierProtocol(iterations=(20,), runs=4)
     report = evaluate_inlier([pair], lambda s, t, m, size: np.ones(len(m), np.float32), MatchingConfig(), protocol)
     score = report.classifier
@@ -84,7 +89,7 @@ def test_a_judge_that_takes_all_is_as_good_as_none(pair):
     assert by_method['uniform'] == by_method['guided'] == by_method['filtered']
 
 
-def test_a_judge_that_takes_none_filters_nothing_away(pair):
+def test_a_judge_that_takes_none_filters_nothing_away(pair: Any) -> None:
     protocol = InlierProtocol(iterations=(20,), runs=2)
     report = evaluate_inlier([pair], lambda s, t, m, size: np.zeros(len(m), np.float32), MatchingConfig(), protocol)
     assert np.isnan(report.classifier.precision) and report.classifier.recall == 0.0
@@ -92,14 +97,14 @@ def test_a_judge_that_takes_none_filters_nothing_away(pair):
     assert by_method['filtered'] == by_method['uniform']
 
 
-def test_the_best_points_alone_are_matched(pair):
+def test_the_best_points_alone_are_matched(pair: Any) -> None:
     small = KeypointPair(pair.source, pair.target, HOMOGRAPHY, SIZE, count=50)
     judged = judge_pair(small, knowing(pair), MatchingConfig())
     assert len(judged.matches) == 50
     np.testing.assert_array_equal(judged.right, judged.probability > 0.5)
 
 
-def test_no_pair_and_no_match_give_no_figures(pair):
+def test_no_pair_and_no_match_give_no_figures(pair: Any) -> None:
     judge = knowing(pair)
     assert np.isnan(evaluate_inlier([], judge, MatchingConfig()).classifier.average_precision)
     report = evaluate_inlier([pair], judge, MatchingConfig(max_distance=0.0, ratio=0.0))
@@ -107,13 +112,13 @@ def test_no_pair_and_no_match_give_no_figures(pair):
     assert {s.correctness for s in report.sampling} == {(0.0, 0.0, 0.0)}
 
 
-def test_exact_points_give_the_homography(rng):
+def test_exact_points_give_the_homography(rng: np.random.Generator) -> None:
     xy = rng.uniform(0, 200, (30, 2))
     found = find_homography(xy, warp(HOMOGRAPHY, xy), None, 5, rng)
     np.testing.assert_allclose(found / found[2, 2], HOMOGRAPHY, rtol=1e-4, atol=1e-6)
 
 
-def test_weights_choose_what_is_sampled(rng):
+def test_weights_choose_what_is_sampled(rng: np.random.Generator) -> None:
     xy = rng.uniform(0, 200, (100, 2))
     other = np.concatenate([warp(HOMOGRAPHY, xy[:8]), rng.uniform(0, 200, (92, 2))])
     weights = np.r_[np.ones(8), np.zeros(92)]
@@ -121,7 +126,7 @@ def test_weights_choose_what_is_sampled(rng):
     assert np.linalg.norm(warp(found, xy[:8]) - other[:8], axis=1).max() < 1.0
 
 
-def test_points_on_a_line_or_too_few_give_none(rng):
+def test_points_on_a_line_or_too_few_give_none(rng: np.random.Generator) -> None:
     line = np.stack([np.arange(12.0), 2 * np.arange(12.0)], axis=1)
     assert find_homography(line, line, None, 20, rng) is None
     assert find_homography(line[:3], line[:3], None, 20, rng) is None

@@ -7,10 +7,13 @@ All figures of a pair against the protocol written out in loops, and the run ove
 from __future__ import annotations
 
 import math
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from kp2d_ros.core.errors import DataError
 from kp2d_ros.core.records import Keypoints
@@ -31,7 +34,7 @@ class Oracle:
     The protocol in the words of its description, one point after the other; shares no code with the package.
     """
 
-    def __init__(self, source, target, homography, count):
+    def __init__(self, source: Any, target: Any, homography: NDArray[Any], count: int) -> None:
         self.homography, self.back = homography, np.linalg.inv(homography)
         # Lists of (score, point, descriptor), in the order of rising scores.
         self.a, self.b = (
@@ -41,26 +44,26 @@ class Oracle:
         self.count = count
 
     @staticmethod
-    def move(matrix, point):
+    def move(matrix: NDArray[Any], point: NDArray[Any]) -> Any:
         x, y, w = matrix @ np.array([point[0], point[1], 1.0])
         return (x / w, y / w) if abs(w) > 1e-12 else (math.nan, math.nan)
 
     @staticmethod
-    def apart(p, q):
+    def apart(p: Any, q: Any) -> Any:
         return math.hypot(p[0] - q[0], p[1] - q[1])
 
     @staticmethod
-    def in_image(point):
+    def in_image(point: NDArray[Any]) -> Any:
         return 0 <= point[0] < W and 0 <= point[1] < H
 
-    def top(self, rows):
+    def top(self, rows: Any) -> Any:
         return rows[max(len(rows) - self.count, 0) :]
 
-    def in_view(self):
+    def in_view(self) -> tuple[Any, Any]:
         a = self.top([row for row in self.a if self.in_image(self.move(self.homography, row[1]))])
         return a, self.top([row for row in self.b if self.in_image(self.move(self.back, row[1]))])
 
-    def detector(self):
+    def detector(self) -> tuple[Any, ...]:
         a, b = self.in_view()
         if len(a) + len(b) == 0:
             return -1.0, -1.0
@@ -71,23 +74,23 @@ class Oracle:
         return len(hits) / (len(a) + len(b)), sum(hits) / len(hits) if hits else math.nan
 
     @staticmethod
-    def unlike(p, q):
+    def unlike(p: Any, q: Any) -> Any:
         return math.sqrt(sum((x - y) ** 2 for x, y in zip(p, q, strict=True)))
 
-    def nearest(self, descriptor, rows):
+    def nearest(self, descriptor: Any, rows: Any) -> Any:
         found = 0
         for i in range(1, len(rows)):
             if self.unlike(descriptor, rows[i][2]) < self.unlike(descriptor, rows[found][2]):
                 found = i
         return found
 
-    def mutual(self, a, b):
+    def mutual(self, a: Any, b: Any) -> list[Any]:
         if not a or not b:
             return []
         there = [self.nearest(row[2], b) for row in a]
         return [(i, j) for i, j in enumerate(there) if self.nearest(b[j][2], a) == i]
 
-    def matching_score(self):
+    def matching_score(self) -> Any:
         a, b = self.top(self.a), self.top(self.b)
         if not a or not b:
             return 0.0
@@ -102,12 +105,12 @@ class Oracle:
             shares.append(right / max(visible, 1))
         return sum(shares) / 2
 
-    def accuracy(self, threshold):
+    def accuracy(self, threshold: Any) -> Any:
         a, b = self.top(self.a), self.top(self.b)
         errors = [self.apart(self.move(self.homography, a[i][1]), b[j][1]) for i, j in self.mutual(a, b)]
         return sum(error <= threshold for error in errors) / len(errors) if errors else 0.0
 
-    def corner_error(self):
+    def corner_error(self) -> Any:
         a, b = self.in_view()
         pairs = self.mutual(a, b)
         if len(pairs) < 4:
@@ -120,7 +123,7 @@ class Oracle:
         return sum(self.apart(self.move(self.homography, c), self.move(found, c)) for c in corners) / 4
 
 
-def points(rng, count):
+def points(rng: np.random.Generator, count: int) -> Keypoints:
     descriptors = rng.normal(size=(count, 8))
     descriptors /= np.linalg.norm(descriptors, axis=1, keepdims=True)
     return Keypoints(
@@ -130,7 +133,9 @@ def points(rng, count):
     )
 
 
-def seen_again(rng, keypoints, homography, noise_px, noise):
+def seen_again(
+    rng: np.random.Generator, keypoints: Any, homography: NDArray[Any], noise_px: Any, noise: Any
+) -> Keypoints:
     """
     What another view sees of some points, with errors in place and descriptor, and a few points of its own.
     """
@@ -144,7 +149,7 @@ def seen_again(rng, keypoints, homography, noise_px, noise):
     return Keypoints(xy.astype(np.float32), scores, descriptors.astype(np.float32))
 
 
-def check(source, target, homography, count):
+def check(source: Any, target: Any, homography: NDArray[Any], count: int) -> Any:
     protocol = KeypointProtocol(width=W, height=H, top_k=count, orders=1)
     found = pair_figures(KeypointPair(source, target, homography, (W, H), count), protocol)
     oracle = Oracle(source, target, homography, count)
@@ -162,7 +167,7 @@ def check(source, target, homography, count):
 
 @pytest.mark.parametrize('seed', range(6))
 @pytest.mark.parametrize('count', [12, 300])
-def test_equals_the_protocol_in_loops(seed, count):
+def test_equals_the_protocol_in_loops(seed: int, count: int) -> None:
     rng = np.random.default_rng(seed)
     source = points(rng, 40)
     target = seen_again(rng, source, BENT, 0.3 * (seed + 1), 0.05 * (seed + 1))
@@ -171,19 +176,19 @@ def test_equals_the_protocol_in_loops(seed, count):
 
 
 @pytest.mark.parametrize('counts', [(0, 0), (0, 3), (3, 0), (1, 1), (3, 3), (4, 4), (5, 1)])
-def test_equals_the_protocol_with_hardly_any_points(rng, counts):
+def test_equals_the_protocol_with_hardly_any_points(rng: np.random.Generator, counts: tuple[int, int]) -> None:
     source, target = (points(rng, count) for count in counts)
     check(source, target, BENT, 300)
 
 
-def test_equals_the_protocol_where_descriptors_are_alike(rng):
+def test_equals_the_protocol_where_descriptors_are_alike(rng: np.random.Generator) -> None:
     source = points(rng, 20)
     alike = Keypoints(source.xy, source.scores, np.repeat(source.descriptors[:4], 5, axis=0))
     target = seen_again(rng, alike, BENT, 0.5, 0.0)
     check(alike, target, BENT, 15)
 
 
-def test_equals_the_protocol_for_points_on_a_line_and_at_infinity(rng):
+def test_equals_the_protocol_for_points_on_a_line_and_at_infinity(rng: np.random.Generator) -> None:
     line = np.stack([np.linspace(1, 70, 12), np.full(12, 20)], axis=1).astype(np.float32)
     source = points(rng, 12)
     source = Keypoints(line, source.scores, source.descriptors)
@@ -193,7 +198,7 @@ def test_equals_the_protocol_for_points_on_a_line_and_at_infinity(rng):
     check(exact, exact, horizon, 300)
 
 
-def test_the_same_image_is_perfect(rng):
+def test_the_same_image_is_perfect(rng: np.random.Generator) -> None:
     keypoints = points(rng, 30)
     found = pair_figures(KeypointPair(keypoints, keypoints, np.eye(3), (W, H)), KeypointProtocol(width=W, height=H))
     for name in ('repeatability', 'one_to_one', 'matching_score', 'recall', 'correct_1', 'accuracy_1'):
@@ -201,7 +206,7 @@ def test_the_same_image_is_perfect(rng):
     assert found['localisation_px'] == 0.0 and found['auc_1'] == pytest.approx(1, abs=1e-3)
 
 
-def test_disjoint_views_count_as_the_setting_says(rng):
+def test_disjoint_views_count_as_the_setting_says(rng: np.random.Generator) -> None:
     keypoints = points(rng, 30)
     away = np.array([[1.0, 0, 500], [0, 1, 0], [0, 0, 1]])
     pair = KeypointPair(keypoints, keypoints, away, (W, H))
@@ -213,14 +218,19 @@ def test_disjoint_views_count_as_the_setting_says(rng):
     assert math.isnan(mended['repeatability']) and math.isnan(mended['localisation_px'])
 
 
-def test_binary_descriptors_are_compared_by_their_bits(rng):
+def test_binary_descriptors_are_compared_by_their_bits(rng: np.random.Generator) -> None:
     keypoints = points(rng, 25)
     bits = Keypoints(keypoints.xy, keypoints.scores, rng.integers(0, 256, (25, 4), dtype=np.uint8))
     found = pair_figures(KeypointPair(bits, bits, np.eye(3), (W, H)), KeypointProtocol(width=W, height=H))
     assert found['matching_score'] == found['accuracy_1'] == found['correct_1'] == 1.0
 
 
-def run(images, protocol=SMALL, folder=None, names=('opencv-orb', 'opencv-sift')):
+def run(
+    images: NDArray[Any],
+    protocol: Any = SMALL,
+    folder: Any = None,
+    names: tuple[str, str] = ('opencv-orb', 'opencv-sift'),
+) -> Any:
     methods = build_methods(names, MethodRules(protocol.candidates), ModelConfig())
     desk = EvaluationDesk(images, protocol, PredictionCache(folder))
     seen = []
@@ -229,7 +239,7 @@ def run(images, protocol=SMALL, folder=None, names=('opencv-orb', 'opencv-sift')
     return results
 
 
-def test_a_set_with_known_shifts_is_nearly_perfect(hpatches):
+def test_a_set_with_known_shifts_is_nearly_perfect(hpatches: Path) -> None:
     for result in run(open_hpatches(hpatches)):
         flat, shifted = result.pairs[:5], result.pairs[5:]
         for pair in flat:
@@ -240,7 +250,7 @@ def test_a_set_with_known_shifts_is_nearly_perfect(hpatches):
         assert len(result.milliseconds) == 12 and min(result.milliseconds) > 0
 
 
-def test_homographies_are_scaled_with_the_images(hpatches):
+def test_homographies_are_scaled_with_the_images(hpatches: Path) -> None:
     halved = KeypointProtocol(width=72, height=96, top_k=60, orders=1)
     desk = EvaluationDesk(open_hpatches(hpatches), halved, PredictionCache(None))
     (method,) = build_methods(['opencv-sift'], MethodRules(60), ModelConfig())
@@ -248,14 +258,14 @@ def test_homographies_are_scaled_with_the_images(hpatches):
     assert pair.target_from_source.tolist() == [[1, 0, -10], [0, 1, 0], [0, 0, 1]]
 
 
-def test_an_interrupted_run_goes_on_from_what_was_kept(hpatches, tmp_path):
+def test_an_interrupted_run_goes_on_from_what_was_kept(hpatches: Path, tmp_path: Path) -> None:
     images, folder = open_hpatches(hpatches), tmp_path / 'cache'
     calls = []
 
-    def make(limit):
+    def make(limit: Any) -> Method:
         (sift,) = build_methods(['opencv-sift'], MethodRules(SMALL.candidates), ModelConfig())
 
-        def detect(image):
+        def detect(image: NDArray[Any]) -> Any:
             calls.append(1)
             if len(calls) > limit:
                 raise KeyboardInterrupt
@@ -274,7 +284,7 @@ def test_an_interrupted_run_goes_on_from_what_was_kept(hpatches, tmp_path):
     assert again.reused_count >= kept
 
 
-def test_points_beside_the_photograph_do_not_count(tmp_path, rng):
+def test_points_beside_the_photograph_do_not_count(tmp_path: Path, rng: np.random.Generator) -> None:
     noise = rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)
     cv2.imwrite(str(tmp_path / 'one.png'), cv2.resize(noise, (240, 160), interpolation=cv2.INTER_CUBIC))
     images = open_synthetic(tmp_path, (144, 96), SyntheticConfig(pairs=12))
@@ -290,7 +300,7 @@ def test_points_beside_the_photograph_do_not_count(tmp_path, rng):
         assert len(desk.predict(method, pair.target).keypoints) == np.count_nonzero(valid)
 
 
-def test_sequences_are_left_out_by_name(hpatches):
+def test_sequences_are_left_out_by_name(hpatches: Path) -> None:
     images = open_hpatches(hpatches)
     left = EvaluationDesk(images, KeypointProtocol(exclude=('i_flat', 'large')), PredictionCache(None)).pairs
     assert {pair.sequence for pair in left} == {'v_shift'}

@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -10,14 +13,14 @@ from kp2d_ros.core.records import Keypoints
 from kp2d_ros.evaluation.keypoints.run import Prediction, PredictionCache, image_fingerprint
 
 
-def make_prediction(kind=np.float32, count=3):
+def make_prediction(kind: Any = np.float32, count: int = 3) -> Prediction:
     xy = np.arange(2 * count, dtype=np.float32).reshape(-1, 2)
     return Prediction(Keypoints(xy, np.ones(count, np.float32), np.ones((count, 4), kind)), 12.5)
 
 
 @pytest.mark.parametrize('kind', [np.float32, np.uint8])
 @pytest.mark.parametrize('count', [0, 3])
-def test_what_was_kept_comes_back(tmp_path, kind, count):
+def test_what_was_kept_comes_back(tmp_path: Path, kind: Any, count: int) -> None:
     cache, kept = PredictionCache(tmp_path / 'new' / 'cache'), make_prediction(kind, count)
     assert cache.load('m', 'i') is None
     cache.store('m', 'i', kept)
@@ -29,7 +32,7 @@ def test_what_was_kept_comes_back(tmp_path, kind, count):
 
 
 @pytest.mark.parametrize('content', [b'', b'nothing', b'PK\x03\x04 cut short'])
-def test_what_is_damaged_counts_as_not_there(tmp_path, content):
+def test_what_is_damaged_counts_as_not_there(tmp_path: Path, content: bytes) -> None:
     cache = PredictionCache(tmp_path)
     cache.store('m', 'i', make_prediction())
     (tmp_path / 'm' / 'i.npz').write_bytes(content)
@@ -38,7 +41,7 @@ def test_what_is_damaged_counts_as_not_there(tmp_path, content):
     assert cache.load('m', 'i') is not None
 
 
-def test_a_file_that_is_cut_anywhere_counts_as_not_there(tmp_path):
+def test_a_file_that_is_cut_anywhere_counts_as_not_there(tmp_path: Path) -> None:
     cache = PredictionCache(tmp_path)
     cache.store('m', 'i', make_prediction())
     path = tmp_path / 'm' / 'i.npz'
@@ -48,32 +51,32 @@ def test_a_file_that_is_cut_anywhere_counts_as_not_there(tmp_path):
         assert cache.load('m', 'i') is None
 
 
-def test_pickles_are_never_read(tmp_path):
+def test_pickles_are_never_read(tmp_path: Path) -> None:
     (tmp_path / 'm').mkdir()
     np.savez(tmp_path / 'm' / 'i.npz', xy=np.array([{}], object), scores=0, descriptors=0, milliseconds=0)
     assert PredictionCache(tmp_path).load('m', 'i') is None
 
 
-def test_arrays_of_other_shapes_are_no_prediction(tmp_path):
+def test_arrays_of_other_shapes_are_no_prediction(tmp_path: Path) -> None:
     (tmp_path / 'm').mkdir()
     wrong = {'xy': np.zeros((3, 3)), 'scores': np.zeros(3), 'descriptors': np.zeros((3, 4)), 'milliseconds': 0}
     np.savez(tmp_path / 'm' / 'i.npz', **wrong)
     assert PredictionCache(tmp_path).load('m', 'i') is None
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / 'file').write_text('')
     with pytest.raises(DataError, match='cannot be written'):
         PredictionCache(tmp_path / 'file').store('m', 'i', make_prediction())
 
 
-def test_without_a_folder_nothing_is_kept():
+def test_without_a_folder_nothing_is_kept() -> None:
     cache = PredictionCache(None)
     cache.store('m', 'i', make_prediction())
     assert cache.load('m', 'i') is None
 
 
-def test_fingerprints_tell_pixels_and_sizes_apart():
+def test_fingerprints_tell_pixels_and_sizes_apart() -> None:
     image = np.arange(12, dtype=np.uint8).reshape(3, 4)
     assert image_fingerprint(image) == image_fingerprint(image.copy())
     assert image_fingerprint(image) != image_fingerprint(image.reshape(4, 3))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from kp2d_ros.core.files import write_json
 from kp2d_ros.evaluation.keypoints.run import DataFacts, MethodResult, PairResult
@@ -29,7 +32,7 @@ from kp2d_ros.pairs.homography_sets import HomographyPair
 SEQUENCES = ('i_a', 'i_b', 'v_a', 'v_b')
 
 
-def make_result(name, values, sequences=SEQUENCES) -> MethodResult:
+def make_result(name: str, values: NDArray[Any], sequences: Any = SEQUENCES) -> MethodResult:
     """
     A method with the same value in all figures of a pair; localisation is 1 minus that.
     """
@@ -41,11 +44,11 @@ def make_result(name, values, sequences=SEQUENCES) -> MethodResult:
     return MethodResult(name, {'kind': name}, 'f' * 16, pairs, [1.0, 3.0], [10, 20], 0)
 
 
-def make_evaluation(*results) -> KeypointEvaluation:
+def make_evaluation(*results: Any) -> KeypointEvaluation:
     return KeypointEvaluation(DataFacts('made up', 'abc', 4, 8, 4, {'opencv': '5'}), KeypointProtocol(), results)
 
 
-def test_means_leave_out_and_count_what_is_not_known():
+def test_means_leave_out_and_count_what_is_not_known() -> None:
     pairs = make_result('a', [0.2, math.nan, 0.4, -math.inf]).pairs
     mean = mean_of(pairs, 'recall')
     assert mean.value == pytest.approx(0.3) and mean.unknown == 2
@@ -53,7 +56,7 @@ def test_means_leave_out_and_count_what_is_not_known():
     assert math.isnan(nothing.value) and nothing.unknown == 1
 
 
-def test_splits_follow_the_names_of_the_sequences():
+def test_splits_follow_the_names_of_the_sequences() -> None:
     parts = splits(make_result('a', [0, 0, 1, 1]).pairs)
     assert {name: len(part) for name, part in parts.items()} == {'all': 4, 'light': 2, 'viewpoint': 2}
     assert mean_of(parts['viewpoint'], 'recall').value == 1
@@ -65,7 +68,7 @@ def test_splits_follow_the_names_of_the_sequences():
     }
 
 
-def test_a_difference_is_positive_where_the_first_is_better():
+def test_a_difference_is_positive_where_the_first_is_better() -> None:
     good, poor = make_result('good', [0.8, 0.9, 0.8, 0.9]), make_result('poor', [0.5, 0.6, 0.5, 0.6])
     for figure in ('recall', 'localisation_px'):  # high is good in one, low in the other
         gain = difference(good.pairs, poor.pairs, figure)
@@ -74,13 +77,13 @@ def test_a_difference_is_positive_where_the_first_is_better():
         assert not difference(poor.pairs, good.pairs, figure).is_clear
 
 
-def test_a_difference_that_one_sequence_makes_is_not_clear():
+def test_a_difference_that_one_sequence_makes_is_not_clear() -> None:
     one, other = make_result('one', [0.5, 0.5, 0.5, 0.9]), make_result('other', [0.5, 0.5, 0.5, 0.5])
     gain = difference(one.pairs, other.pairs, 'recall')
     assert gain.value == pytest.approx(0.1) and gain.interval[0] == 0 and not gain.is_clear
 
 
-def test_two_sequences_are_too_few_for_an_interval():
+def test_two_sequences_are_too_few_for_an_interval() -> None:
     one, other = (make_result(name, values, ['a', 'b']) for name, values in (('o', [1, 1]), ('p', [0, math.nan])))
     gain = difference(one.pairs, other.pairs, 'recall')
     assert gain.value == 1 and gain.interval is None and not gain.is_clear
@@ -95,7 +98,7 @@ def test_the_interval_of_a_mean_holds_the_means_of_other_draws_of_sequences() ->
     assert mean_interval(make_result('none', [math.nan] * 4).pairs, 'recall') is None
 
 
-def test_the_verdict_names_the_better_one_and_by_how_much():
+def test_the_verdict_names_the_better_one_and_by_how_much() -> None:
     sentences = list(verdict([make_result('poor', [0.5] * 4), make_result('good', [0.8] * 4)]))
     assert sentences[0] == (
         'Homographies, the task itself: good is best. 80.0 % of the homographies are right to 3 px; '
@@ -108,14 +111,14 @@ def test_the_verdict_names_the_better_one_and_by_how_much():
     )
 
 
-def test_the_verdict_says_where_chance_may_have_decided():
+def test_the_verdict_says_where_chance_may_have_decided() -> None:
     sentences = list(verdict([make_result('one', [0.5, 0.5, 0.5, 0.9]), make_result('other', [0.5] * 4)]))
     assert sentences[0].startswith('Homographies, the task itself: one leads, but other may be as good.')
     alone = list(verdict([make_result('only', [0.5] * 4)]))
     assert alone[0] == 'Homographies, the task itself: only alone. 50.0 % of the homographies are right to 3 px.'
 
 
-def test_the_table_marks_the_best(capsys):
+def test_the_table_marks_the_best(capsys: pytest.CaptureFixture[str]) -> None:
     lines = format_table([make_result('one', [0.5] * 4), make_result('other', [0.7, 0.7, 0.7, math.nan])]).splitlines()
     assert lines[0].split()[:3] == ['Rep', 'Rep', '1:1'] and len(lines) == 3
     assert lines[1].split()[1:4] == ['0.500', '0.500', '0.500']
@@ -123,7 +126,7 @@ def test_the_table_marks_the_best(capsys):
     assert '*' not in format_table([make_result('one', [0.5] * 4)])
 
 
-def test_what_was_left_out_is_said():
+def test_what_was_left_out_is_said() -> None:
     result = make_result('one', [0.5, -1.0, 0.5, math.nan])
     notes = unknown_notes([result])
     assert 'one: Rep is not known for 1 of 4 pairs' in notes
@@ -131,12 +134,12 @@ def test_what_was_left_out_is_said():
     assert unknown_notes([make_result('one', [0.5] * 4)]) == []
 
 
-def test_the_report_is_json_without_nan(tmp_path):
+def test_the_report_is_json_without_nan(tmp_path: Path) -> None:
     evaluation = make_evaluation(make_result('one', [0.5, math.nan, math.inf, 0.5]), make_result('two', [0.1] * 4))
     path = tmp_path / 'new' / 'report.json'
     write_json(path, evaluation_as_dict(evaluation))
 
-    def refuse(constant):
+    def refuse(constant: Any) -> None:
         raise AssertionError(constant)
 
     read = json.loads(path.read_text(), parse_constant=refuse)
@@ -151,7 +154,7 @@ def test_the_report_is_json_without_nan(tmp_path):
     assert first['by'] == pytest.approx(0.4)
 
 
-def test_the_verdict_gives_intervals_for_the_nearest_rivals_alone():
+def test_the_verdict_gives_intervals_for_the_nearest_rivals_alone() -> None:
     methods = [make_result(f'm{level}', [level / 10] * 4) for level in (2, 4, 6, 8)]
     first = next(iter(verdict(methods)))
     assert first.count('interval') == 2 and first.endswith('; m2 20.0 %.')

@@ -60,9 +60,9 @@ class Table:
         frames = bend(self._make(self._truth, states=states), degrees)
         values = {'fingerprint': 'f00', 'track_frames': {'mean': 3.0}, 'pictures': how.get('pictures', [])}
         run = StoredRun(frames, values)
-        subject = Subject(sequence, f'{sequence}.bag', None, 12, truth, note, {'images': 12})  # type: ignore[arg-type]
+        subject = Subject(sequence, f'{sequence}.bag', None, 12, truth, note, {'images': 12})
         info = RunInfo('', f'{method}-id', 'opencv', 'cpu', {})
-        contender = Contender(method, seed, method, info, {}, lambda: None)  # type: ignore[arg-type, return-value]
+        contender = Contender(method, seed, method, info, {}, lambda: None)  # type: ignore[return-value]
         score = score_run(frames, truth, ScoreRules(segment_lengths=(2.0, 5.0)), track_frames=3.0)
         self.entries.append(Entry(subject, contender, f'{sequence}/{method}', run, score))
 
