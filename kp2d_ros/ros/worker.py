@@ -135,6 +135,7 @@ class Worker:
         self._arrived_at = self._processed_at = -float('inf')
         self._finished: tuple[tuple[float, float], ...] = ()  # time, latency in milliseconds
         self._last: FrontendResult | None = None
+        self._shrunk: set[tuple[int, ...]] = set()  # sizes that were said to be worked on smaller
         self._busy_since: float | None = None
         self._stop = threading.Event()
         # A daemon: a thread that hangs must not keep the process from ending.
@@ -301,9 +302,10 @@ class Worker:
         return Processed(frame, result, self._engine.info, stage_ms, arrival.arrived, self._engine.began_anew)
 
     def _finish(self, processed: Processed) -> None:
-        before, self._last = self.size, processed.result
+        self._last = processed.result
         size, shape = processed.result.working_size, processed.frame.image.shape[:2]
-        if size not in (before, shape):
+        if size != shape and shape not in self._shrunk:
+            self._shrunk.add(shape)
             _logger.info(
                 'images of %dx%d are worked on at %dx%d: max_side_px is %d',
                 *(*shape[::-1], *size[::-1], self.config.max_side_px),

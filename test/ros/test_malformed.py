@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -145,6 +146,20 @@ def test_what_a_message_says_is_not_repeated_at_any_length(desk: Any, pattern: P
     assert desk.handle(message) is None
     (line,) = desk.lines
     assert len(line) < 600
+
+
+def test_that_images_are_worked_on_smaller_is_said_once_for_each_size(
+    desk: Desk, pattern: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    sizes = [(1280, 720), (1920, 1080), (1280, 720), (1920, 1080), (2560, 1440)]
+    with caplog.at_level('INFO', 'kp2d_ros'):
+        for number, size in enumerate(sizes, start=1):
+            image = cv2.resize(pattern.view(number), size)
+            assert desk.handle(image_message(image, header_from(number * SECOND, '')), number) is not None
+    assert [record.getMessage().split(' are ')[0] for record in caplog.records] == [
+        'images of 1920x1080',
+        'images of 2560x1440',
+    ]
 
 
 def test_a_calibration_is_not_repeated_at_any_length() -> None:
