@@ -75,8 +75,9 @@ def camera_from_fields(fields: CameraInfoFields, *, rectified: bool = False) -> 
     x, y, width, height = fields.roi if fields.roi[2] and fields.roi[3] else (0, 0, fields.width, fields.height)
     across, down = (max(1, int(binning)) for binning in fields.binning)
     # A binned pixel stands for `across` x `down` pixels and lies at their common centre.
-    matrix[0] = (matrix[0] - matrix[2] * (x + (across - 1) / 2)) / across
-    matrix[1] = (matrix[1] - matrix[2] * (y + (down - 1) / 2)) / down
+    with np.errstate(over='ignore', invalid='ignore'):  # numbers that large are refused as those of no camera
+        matrix[0] = (matrix[0] - matrix[2] * (x + (across - 1) / 2)) / across
+        matrix[1] = (matrix[1] - matrix[2] * (y + (down - 1) / 2)) / down
     return Calibration(CameraModel(width // across, height // down, matrix, lens, coefficients))
 
 

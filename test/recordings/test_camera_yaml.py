@@ -79,6 +79,15 @@ def test_refuses_numbers_that_are_no_camera(change: dict[str, Any], complaint: s
         camera_from_fields(replace(FIELDS, **change))
 
 
+@pytest.mark.filterwarnings('error')
+def test_huge_numbers_are_refused_without_a_warning() -> None:
+    fields = replace(
+        FIELDS, k=(1e308, 0.0, 1e308, 0.0, 1e308, 1e308, 0.0, 0.0, 1e308), binning=(2, 2), roi=(9, 9, 9, 9)
+    )
+    with pytest.raises(DataError, match='camera matrix'):
+        camera_from_fields(fields)
+
+
 @pytest.mark.parametrize(
     ('model', 'given_count', 'expected_count'),
     [('plumb_bob', 0, 5), ('', 0, 5), ('plumb_bob', 4, 5), ('rational_polynomial', 5, 8), ('equidistant', 4, 4)],
