@@ -59,7 +59,7 @@ if __name__ == '__main__':
         # so that the generated kp2d_ros.msg can be joined to the package.
         package_dir={'': '.'},
         packages=find_packages(include=['kp2d_ros', 'kp2d_ros.*'], exclude=['kp2d_ros.ros']),
-        package_data={'kp2d_ros': ['py.typed', 'models/*', 'evaluation/*.jinja']},
+        package_data={'kp2d_ros': ['py.typed', 'models/*', 'evaluation/*.jinja', 'evaluation/*/*.jinja']},
         data_files=shipped_files(),
         # Headless: nothing here opens a window, and opencv-python needs libGL, which a bare machine lacks.
         install_requires=['numpy>=1.21', 'opencv-python-headless>=4.5.4', 'PyYAML>=5.4', 'tqdm>=4.57'],

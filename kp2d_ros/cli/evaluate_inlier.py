@@ -14,7 +14,7 @@ from pathlib import Path
 from kp2d_ros.cli.command import add_method_option, add_settings, list_settings, run_command
 from kp2d_ros.cli.evaluate_keypoints import add_pair_arguments, check_report_packages, claim_reports
 from kp2d_ros.core.errors import ConfigError
-from kp2d_ros.core.files import write_json
+from kp2d_ros.core.files import write_json, write_text
 from kp2d_ros.core.packages import missing_package
 from kp2d_ros.core.settings import build, parse_overrides, section
 from kp2d_ros.evaluation.inlier.report import (
@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
         report = evaluate_inlier(pairs, model.judge, settings.matching, settings)
         evaluation = InlierEvaluation(desk.facts(), method.facts, path.name, settings, report)
         write_json(args.out / 'report.json', evaluation_as_dict(evaluation))
-        make_page(evaluation).write(args.out / 'report.html')
+        write_text(args.out / 'report.html', make_page(evaluation))
     print(format_report(report))
     print('\n'.join(['', *(f'- {sentence}' for sentence in verdict(report))]))
     print(f'written {args.out}/report.html, report.json')

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from kp2d_ros.cli.command import add_methods_option, add_settings, list_settings, run_command, split_methods
 from kp2d_ros.core.errors import ConfigError
-from kp2d_ros.core.files import claim_folder, write_json
+from kp2d_ros.core.files import claim_folder, write_json, write_text
 from kp2d_ros.core.packages import is_installed, missing_package
 from kp2d_ros.core.settings import build, merge, parse_overrides, section
 from kp2d_ros.evaluation.keypoints.methods import MethodRules, ModelConfig, build_methods
@@ -25,7 +25,7 @@ from kp2d_ros.evaluation.keypoints.run import EvaluationDesk, PredictionCache, e
 from kp2d_ros.evaluation.keypoints.summary import (
     KeypointEvaluation,
     evaluation_as_dict,
-    format_table,
+    format_headlines,
     unknown_notes,
     verdict,
 )
@@ -127,8 +127,8 @@ def run(args: argparse.Namespace) -> int:
         results = evaluate_keypoints(desk, methods, on_pair)
         evaluation = KeypointEvaluation(desk.facts(), settings, results)
         write_json(args.out / 'report.json', evaluation_as_dict(evaluation))
-        make_page(evaluation, desk, methods).write(args.out / 'report.html')
-    print(f'{evaluation.data.name}: {evaluation.data.pairs} pairs, means (* best)\n{format_table(results)}\n')
+        write_text(args.out / 'report.html', make_page(evaluation, desk, methods))
+    print(f'{evaluation.data.name}: {evaluation.data.pairs} pairs, means (* best)\n{format_headlines(results)}\n')
     for sentence in (*verdict(results), *unknown_notes(results)):
         print(f'- {sentence}')
     reused = sum(method.reused_count for method in results)

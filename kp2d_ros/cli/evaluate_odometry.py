@@ -234,14 +234,14 @@ def _run_all(
 
 
 def _write_report(results: Results, folder: Path) -> None:
-    from kp2d_ros.core.files import write_json
+    from kp2d_ros.core.files import write_json, write_text
     from kp2d_ros.evaluation.odometry.page import make_page
     from kp2d_ros.evaluation.odometry.summary import describe, results_as_dict, summarise
 
     summary = summarise(results)
     words = describe(results, summary)
     write_json(folder / 'report.json', results_as_dict(results, summary, words))
-    make_page(results, summary, words, folder).write(folder / 'report.html')
+    write_text(folder / 'report.html', make_page(results, summary, words, folder))
     print('\n'.join(words))
     print(f'written: {folder}/report.html, report.json')
 

@@ -1,17 +1,16 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-Tables of words and numbers: how each cell reads, and which numbers are the best ones.
+Tables of words and numbers, for pages and for the terminal: how each cell reads, and which numbers are the best ones.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import groupby
-from typing import Any
 
 from kp2d_ros.core.errors import ShapeError
 
@@ -31,51 +30,124 @@ class Better(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class TableStyle:
+class Figure:
     """
-    How the numbers of a table read; what the fields mean says :meth:`kp2d_ros.evaluation.html_page.Page.table`.
+    A measured figure: the head of its column, which values are good (None: neither), its decimals, and what it means.
     """
 
-    best: Mapping[str, Better]
-    digits: int | Mapping[str, int]
-    within: str | None
+    header: str
+    better: Better | None
+    digits: int
+    meaning: str
 
-    def digits_of(self, header: str) -> int:
+    def rank(self, value: float) -> float:
         """
-        Decimals of the floats of a column.
+        What sorts values of the figure, the best one first.
         """
-        return self.digits if isinstance(self.digits, int) else self.digits.get(header, _DIGITS)
+        return value if self.better is Better.LOW else -value
 
 
-def lay_out(headers: Sequence[str], rows: Sequence[Sequence[Cell]], style: TableStyle) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class TableCell:
     """
-    A table as the template takes it: ``head`` and ``rows`` are lists of cells (text, classes), and ``firsts`` the rows
-    that begin another group than the first.
+    What a cell shows, and whether it is a number, and the best one of its column.
+    """
 
+    text: str
+    is_number: bool
+    is_best: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """
+    A table as it is shown; ``firsts`` are the rows that begin another group than the first.
+    """
+
+    head: Sequence[TableCell]
+    rows: Sequence[Sequence[TableCell]]
+    firsts: Sequence[int]
+
+
+def make_table(
+    headers: Sequence[str],
+    rows: Sequence[Sequence[Cell]],
+    *,
+    best: Mapping[str, Better] | None = None,
+    digits: int | Mapping[str, int] = _DIGITS,
+    within: str | None = None,
+) -> Table:
+    """
+    A table of words and numbers; a number that is None or NaN shows as unknown.
+
+    :param best: by header, which numbers are good; the best cell of the column is marked, all of them where several
+        read the same, none where there is nothing to choose from.
+    :param digits: decimals of the floats (integers have none), for all columns or by header (others: 3).
+    :param within: header of a column; the best is sought among neighbouring rows that agree in it.
     :raises ShapeError: if a row is not as long as the headers, or a header that is named is not there.
     """
-    _check(headers, rows, style)
-    digits = [style.digits_of(header) for header in headers]
-    texts = [[_cell_text(cell, places) for cell, places in zip(row, digits, strict=True)] for row in rows]
-    keys = [row[headers.index(style.within)] if style.within else '' for row in texts]
+    best = best or {}
+    by_header = dict.fromkeys(headers, digits) if isinstance(digits, int) else digits
+    _check(headers, rows, [*best, *by_header, *([within] if within else [])])
+    texts = [
+        [_cell_text(cell, by_header.get(h, _DIGITS)) for cell, h in zip(row, headers, strict=True)] for row in rows
+    ]
+    keys = [row[headers.index(within)] if within else '' for row in texts]
     groups = [[row for row, _ in run] for _, run in groupby(enumerate(keys), key=lambda item: item[1])]
-    numbers = ['' if any(isinstance(row[column], str) for row in rows) else 'number' for column in range(len(headers))]
-    classes = [list(numbers) for _ in rows]
-    for header, better in style.best.items():
+    numbers = [not any(isinstance(row[column], str) for row in rows) for column in range(len(headers))]
+    marked = set()
+    for header, better in best.items():
         column = headers.index(header)
         cells, words = [row[column] for row in rows], [row[column] for row in texts]
-        for row in (row for group in groups for row in _best_rows(group, cells, words, better)):
-            classes[row][column] += ' best'
-    return {
-        'head': list(zip(headers, numbers, strict=True)),
-        'rows': [list(zip(words, marks, strict=True)) for words, marks in zip(texts, classes, strict=True)],
-        'firsts': [group[0] for group in groups[1:]],
-    }
+        marked |= {(row, column) for group in groups for row in _best_rows(group, cells, words, better)}
+    return Table(
+        [TableCell(header, is_number) for header, is_number in zip(headers, numbers, strict=True)],
+        [
+            [TableCell(text, numbers[column], (row, column) in marked) for column, text in enumerate(words)]
+            for row, words in enumerate(texts)
+        ],
+        [group[0] for group in groups[1:]],
+    )
 
 
-def _check(headers: Sequence[str], rows: Sequence[Sequence[Cell]], style: TableStyle) -> None:
-    named = [*style.best, *(style.digits if isinstance(style.digits, Mapping) else ())]
-    strangers = [name for name in (*named, *([style.within] if style.within else [])) if name not in headers]
+def tabulate_figures(
+    lead: Sequence[str],
+    rows: Iterable[tuple[Sequence[Cell], Mapping[str, float | None]]],
+    figures: Mapping[str, Figure],
+    within: str | None = None,
+) -> Table:
+    """
+    A table of figures, the best of each column marked.
+
+    :param lead: headers of the columns before the figures.
+    :param rows: leading cells, and the values by the name of the figure.
+    :param within: as of :func:`make_table`.
+    """
+    return make_table(
+        [*lead, *(figure.header for figure in figures.values())],
+        [[*cells, *(values[name] for name in figures)] for cells, values in rows],
+        best={figure.header: figure.better for figure in figures.values() if figure.better is not None},
+        digits={figure.header: figure.digits for figure in figures.values()},
+        within=within,
+    )
+
+
+def format_table(table: Table) -> str:
+    """
+    A table as plain text, numbers to the right, with a star behind the best ones of a column.
+    """
+    columns = []
+    for column, head in enumerate(table.head):
+        cells = [row[column] for row in table.rows]
+        room = ' ' if any(cell.is_best for cell in cells) else ''
+        texts = [cell.text.replace(UNKNOWN, '-') + ('*' if cell.is_best else room) for cell in cells]
+        width = max(map(len, [head.text, *texts]))
+        columns.append([text.rjust(width) if head.is_number else text.ljust(width) for text in [head.text, *texts]])
+    return '\n'.join('  '.join(line).rstrip() for line in zip(*columns, strict=True))
+
+
+def _check(headers: Sequence[str], rows: Sequence[Sequence[Cell]], named: Sequence[str]) -> None:
+    strangers = [name for name in named if name not in headers]
     if strangers:
         raise ShapeError(f'table: found no column {", ".join(strangers)}, expected one of {", ".join(headers)}')
     for row in rows:

@@ -9,33 +9,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from kp2d_ros.core.settings import flatten
 from kp2d_ros.drawing.figure import DENSITY, Axes, line_chart
-from kp2d_ros.evaluation.html_page import Page
-from kp2d_ros.evaluation.html_table import Better
+from kp2d_ros.evaluation.html_page import make_picture, render_page
+from kp2d_ros.evaluation.html_table import Better, Cell, Table, format_table, make_table
 from kp2d_ros.evaluation.inlier.run import THRESHOLDS_PX, InlierReport, SamplingScore
 from kp2d_ros.evaluation.keypoints.run import DataFacts
 from kp2d_ros.metrics.spread import confidence_interval
 
 FORMAT_VERSION = 1
+_TEMPLATE = Path(__file__).with_name('report.html.jinja')
 _HEADLINE = THRESHOLDS_PX.index(3.0)
 _COMPARED = (('guided', 'uniform'), ('filtered', 'uniform'), ('opencv prosac by io-net', 'opencv prosac by distance'))
-_TERMS = (
-    ('average precision', 'area under the curve of precision over recall when matches are taken in this order.'),
-    ('precision', 'share of the matches taken for right that are right.'),
-    ('recall', 'share of the right matches that are taken for right.'),
-    ('F1', 'harmonic mean of precision and recall.'),
-)
-_MEANING = {
-    'uniform': 'every match has the same chance to be drawn',
-    'guided': 'matches are drawn in proportion to their probability',
-    'filtered': 'only matches above the threshold are drawn and counted, all of the same chance',
-    'opencv uniform': "OpenCV's USAC, which refines good samples",
-    'opencv prosac by distance': 'the same, matches of near descriptors first',
-    'opencv prosac by io-net': 'the same, matches of high probability first',
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +65,10 @@ def verdict(report: InlierReport) -> list[str]:
 
 def format_report(report: InlierReport) -> str:
     """
-    The ways of sampling as a table of plain text: correctness at 1, 3 and 5 px.
+    The ways of sampling as a table of plain text: correctness at 1, 3 and 5 px, the best of each number of samples with
+    a star.
     """
-    width = max(len(score.method) for score in report.sampling)
-    lines = [f'{"samples":>7}  {"method":<{width}}  ' + '  '.join(f'{f"{limit:g} px":>6}' for limit in THRESHOLDS_PX)]
-    for score in report.sampling:
-        shares = '  '.join(f'{share:6.3f}' for share in score.correctness)
-        lines.append(f'{score.iterations:>7}  {score.method:<{width}}  {shares}')
-    return '\n'.join(lines)
+    return format_table(_sampling_table(report))
 
 
 def evaluation_as_dict(evaluation: InlierEvaluation) -> dict[str, Any]:
@@ -112,50 +96,13 @@ def evaluation_as_dict(evaluation: InlierEvaluation) -> dict[str, Any]:
     }
 
 
-def make_page(evaluation: InlierEvaluation) -> Page:
+def make_page(evaluation: InlierEvaluation) -> str:
     """
     The page for somebody who has never seen this project.
 
-    :raises BackendError: if matplotlib is not installed.
+    :raises BackendError: if Jinja2 or matplotlib is not installed.
     """
     report, score = evaluation.report, evaluation.report.classifier
-    classified, ordered, *sampled = verdict(report)
-    page = Page(f'IO-Net on {evaluation.data.name}')
-    page.paragraph(
-        'IO-Net sees where the two keypoints of every match are and how far their descriptors are apart, and says '
-        f'which matches are right. Here it judges the matches of {evaluation.model.get("model", "a network")} in '
-        f'{report.pair_count} pairs of images whose true homography is known.'
-    )
-    page.heading('Does it help')
-    page.paragraph(sampled[0])
-    page.figure(
-        _sampling_chart(report),
-        'RANSAC tries samples of four matches and keeps the homography that most matches agree with; it is right if it '
-        'puts the corners of the image within 3 px of where they belong. Better ways to sample need fewer samples.',
-        density=DENSITY,
-    )
-    page.terms((name, f'{meaning}.') for name, meaning in _MEANING.items())
-    page.bullets(sampled[1:])
-    page.paragraph('+- is the 95 % interval over runs with other samples; other images would differ by more.')
-    headers = [f'within {limit:g} px' for limit in THRESHOLDS_PX]
-    page.table(
-        ['samples', 'method', *headers],
-        [[str(s.iterations), s.method, *s.correctness] for s in report.sampling],
-        best=dict.fromkeys(headers, Better.HIGH),
-        within='samples',
-        caption=f'Share of homographies whose corners are right, mean over {len(report.sampling[0].runs)} runs with '
-        'other samples. The first three try exactly so many samples; OpenCV may stop before, and refines.',
-    )
-    page.heading('As a classifier of matches')
-    page.bullets([classified, ordered])
-    page.table(
-        ['ordered by', 'average precision'],
-        [['IO-Net', score.average_precision], ['descriptor distance', score.distance_average_precision]],
-        best={'average precision': Better.HIGH},
-        caption=f'All {score.match_count} matches together; taking all of them gives {_percent(score.right_share)}.',
-    )
-    page.terms(_TERMS)
-    page.heading('Settings, versions and hashes')
     facts = {
         'dataset': evaluation.data.fingerprint,
         'inlier_model': evaluation.inlier_model,
@@ -163,8 +110,35 @@ def make_page(evaluation: InlierEvaluation) -> Page:
         **{name: value for name, value, _ in flatten(evaluation.settings)},
         **evaluation.data.versions,
     }
-    page.preformatted('\n'.join(f'{name}: {value}' for name, value in facts.items()))
-    return page
+    return render_page(
+        _TEMPLATE,
+        f'IO-Net on {evaluation.data.name}',
+        model=evaluation.model.get('model', 'a network'),
+        report=report,
+        verdict=verdict(report),
+        chart=make_picture(
+            _sampling_chart(report),
+            'RANSAC tries samples of four matches and keeps the homography that most matches agree with; it is right '
+            'if it puts the corners of the image within 3 px of where they belong. Better ways to sample need fewer '
+            'samples.',
+            density=DENSITY,
+        ),
+        sampling=_sampling_table(report),
+        ordered=make_table(
+            ['ordered by', 'average precision'],
+            [['IO-Net', score.average_precision], ['descriptor distance', score.distance_average_precision]],
+            best={'average precision': Better.HIGH},
+        ),
+        right_share=_percent(score.right_share),
+        facts='\n'.join(f'{name}: {value}' for name, value in facts.items()),
+    )
+
+
+def _sampling_table(report: InlierReport) -> Table:
+    headers = [f'within {limit:g} px' for limit in THRESHOLDS_PX]
+    rows: list[list[Cell]] = [[str(s.iterations), s.method, *s.correctness] for s in report.sampling]
+    best = dict.fromkeys(headers, Better.HIGH)
+    return make_table(['samples', 'method', *headers], rows, best=best, within='samples')
 
 
 def _sampling_chart(report: InlierReport) -> bytes:

@@ -8,7 +8,7 @@ and as a table for the terminal.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from kp2d_ros.core.records import Float64Array
 from kp2d_ros.core.settings import flatten
-from kp2d_ros.evaluation.html_table import Better
+from kp2d_ros.evaluation.html_table import Better, Figure, format_table, make_table
 from kp2d_ros.evaluation.keypoints.run import DataFacts, MethodResult, PairResult
 from kp2d_ros.metrics.keypoint_protocol import ACCURACY_PX, CORNER_PX, KeypointProtocol
 from kp2d_ros.metrics.spread import Spread
@@ -32,49 +32,45 @@ _INTERVAL = (2.5, 97.5)  # percent
 _TOLD = 2  # rivals of the best method whose intervals a sentence gives
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """
-    A measured figure: its name in report.json, the head of its column, which values are good, and what it means.
-    """
+_HIGH, _LOW = Better.HIGH, Better.LOW
 
-    name: str
-    header: str
-    meaning: str
-    better: Better | None = Better.HIGH
-
-
-FIGURES = (
-    Figure('repeatability', 'Rep', 'share of the points in common view with a point of the other image within reach'),
-    Figure('one_to_one', 'Rep 1:1', 'the same with every point counted once, so that clusters gain nothing'),
-    Figure('localisation_px', 'Loc px', 'mean distance of repeated points, in pixels', Better.LOW),
-    *(
-        Figure(
-            f'correct_{t}',
+FIGURES: Mapping[str, Figure] = {
+    'repeatability': Figure(
+        'Rep', _HIGH, 3, 'share of the points in common view with a point of the other image within reach'
+    ),
+    'one_to_one': Figure('Rep 1:1', _HIGH, 3, 'the same with every point counted once, so that clusters gain nothing'),
+    'localisation_px': Figure('Loc px', _LOW, 2, 'mean distance of repeated points, in pixels'),
+    **{
+        f'correct_{t}': Figure(
             f'C{t}',
+            _HIGH,
+            3,
             f'share of the homographies whose corners are off by up to {t} px, mean over random orders of the matches',
         )
         for t in CORNER_PX
-    ),
-    *(
-        Figure(f'auc_{t}', f'AUC{t}', f'area under the curve of the share of right homographies up to {t} px')
+    },
+    **{
+        f'auc_{t}': Figure(f'AUC{t}', _HIGH, 3, f'area under the curve of the share of right homographies up to {t} px')
         for t in CORNER_PX
-    ),
-    Figure('matching_score', 'MS', 'share of right nearest neighbours among those in common view, both ways'),
-    Figure('recall', 'Recall', 'share of the source points in common view that are matched rightly'),
-    *(
-        Figure(f'accuracy_{t}', f'MMA{t}', f'share of the mutual nearest neighbours that are right up to {t} px')
+    },
+    'matching_score': Figure('MS', _HIGH, 3, 'share of right nearest neighbours among those in common view, both ways'),
+    'recall': Figure('Recall', _HIGH, 3, 'share of the source points in common view that are matched rightly'),
+    **{
+        f'accuracy_{t}': Figure(
+            f'MMA{t}', _HIGH, 3, f'share of the mutual nearest neighbours that are right up to {t} px'
+        )
         for t in ACCURACY_PX
-    ),
-    Figure('matches', 'matches', 'mutual nearest neighbours of a pair', None),
-    Figure('in_view', 'in view', 'points in common view that take part, mean of both images', None),
-    Figure('corner_error_px', 'corner px', 'error of the corners, median over the orders', Better.LOW),
-    *(
-        Figure(f'correct_{t}_rising', f'C{t} rising', f'C{t} for the matches in the order of rising scores alone')
+    },
+    'matches': Figure('matches', None, 3, 'mutual nearest neighbours of a pair'),
+    'in_view': Figure('in view', None, 3, 'points in common view that take part, mean of both images'),
+    'corner_error_px': Figure('corner px', _LOW, 3, 'error of the corners, median over the orders'),
+    **{
+        f'correct_{t}_rising': Figure(
+            f'C{t} rising', _HIGH, 3, f'C{t} for the matches in the order of rising scores alone'
+        )
         for t in CORNER_PX
-    ),
-)
-FIGURE_BY_NAME = {figure.name: figure for figure in FIGURES}
+    },
+}
 
 # The columns of the tables that a person reads first.
 HEADLINES = (
@@ -174,7 +170,7 @@ def difference(first: Sequence[PairResult], second: Sequence[PairResult], figure
     """
     How much better the first method is than the second one, over the same pairs, those that both know.
     """
-    sign = -1.0 if FIGURE_BY_NAME[figure].better is Better.LOW else 1.0
+    sign = -1.0 if FIGURES[figure].better is Better.LOW else 1.0
     gain = sign * (_values(first, figure) - _values(second, figure))
     known = gain[np.isfinite(gain)]
     return Difference(float(known.mean()) if len(known) else math.nan, _interval(first, gain))
@@ -208,8 +204,7 @@ def ranked(methods: Sequence[MethodResult], figure: str, split: str = ALL) -> li
     """
     means = {method.name: mean_of(splits(method.pairs)[split], figure).value for method in methods}
     known = [method for method in methods if math.isfinite(means[method.name])]
-    sign = 1.0 if FIGURE_BY_NAME[figure].better is Better.LOW else -1.0
-    return sorted(known, key=lambda method: sign * means[method.name])
+    return sorted(known, key=lambda method: FIGURES[figure].rank(means[method.name]))
 
 
 def verdict(methods: Sequence[MethodResult]) -> Iterator[str]:
@@ -266,8 +261,8 @@ def unknown_notes(methods: Sequence[MethodResult]) -> list[str]:
     """
     notes = []
     for method in methods:
-        for figure in FIGURES:
-            unknown = mean_of(method.pairs, figure.name).unknown
+        for name, figure in FIGURES.items():
+            unknown = mean_of(method.pairs, name).unknown
             if unknown:
                 notes.append(f'{method.name}: {figure.header} is not known for {unknown} of {len(method.pairs)} pairs')
         empty = sum(pair.figures['repeatability'] < 0 for pair in method.pairs)
@@ -276,35 +271,18 @@ def unknown_notes(methods: Sequence[MethodResult]) -> list[str]:
     return notes
 
 
-def format_table(methods: Sequence[MethodResult]) -> str:
+def format_headlines(methods: Sequence[MethodResult]) -> str:
     """
     The headline figures over all pairs as text, the best of each column with a star.
     """
-    names = [*HEADLINES]
-    headers = ['', *(FIGURE_BY_NAME[name].header for name in names), 'ms']
-    means = [[mean_of(method.pairs, name).value for name in names] for method in methods]
-    rows = [headers]
-    for method, values in zip(methods, means, strict=True):
-        cells = [_cell(value, _best([row[i] for row in means], names[i])) for i, value in enumerate(values)]
+    figures = {FIGURES[name].header: FIGURES[name].better for name in HEADLINES}
+    rows = []
+    for method in methods:
         time = Spread.of(method.milliseconds)
-        rows.append([method.name, *cells, '-' if time is None else f'{time.median:.1f}'])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(headers))]
-    lines = [[row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))] for row in rows]
-    return '\n'.join('  '.join(line).rstrip() for line in lines)
-
-
-def _cell(value: float, best: float) -> str:
-    if not math.isfinite(value):
-        return '-'
-    text = f'{value:.3f}'
-    return f'{text}*' if text == f'{best:.3f}' else f'{text} '
-
-
-def _best(values: Sequence[float], figure: str) -> float:
-    known = [value for value in values if math.isfinite(value)]
-    if len(known) < 2:
-        return math.nan
-    return min(known) if FIGURE_BY_NAME[figure].better is Better.LOW else max(known)
+        means = (mean_of(method.pairs, name).value for name in HEADLINES)
+        rows.append([method.name, *means, None if time is None else time.median])
+    best = {header: better for header, better in figures.items() if better is not None}
+    return format_table(make_table(['', *figures, 'ms'], rows, best=best, digits={'ms': 1}))
 
 
 def evaluation_as_dict(evaluation: KeypointEvaluation) -> dict[str, Any]:
@@ -315,7 +293,7 @@ def evaluation_as_dict(evaluation: KeypointEvaluation) -> dict[str, Any]:
     return {
         **head,
         'verdict': list(verdict(evaluation.methods)),
-        'figures': {figure.name: figure.meaning for figure in FIGURES},
+        'figures': {name: figure.meaning for name, figure in FIGURES.items()},
         'methods': [_method_as_dict(method) for method in evaluation.methods],
         'differences': _differences(evaluation.methods),
     }
@@ -336,9 +314,7 @@ def _method_as_dict(method: MethodResult) -> dict[str, Any]:
         'facts': dict(method.facts),
         'fingerprint': method.fingerprint,
         'means': {split: _means(pairs) for split, pairs in splits(method.pairs).items()},
-        'unknown': {
-            figure.name: unknown for figure in FIGURES if (unknown := mean_of(method.pairs, figure.name).unknown)
-        },
+        'unknown': {name: unknown for name in FIGURES if (unknown := mean_of(method.pairs, name).unknown)},
         'sequences': {name: _means(pairs) for name, pairs in by_sequence(method.pairs).items()},
         'milliseconds': None if time is None else {name: round(value, 3) for name, value in asdict(time).items()},
         'keypoints': None if (counts := Spread.of(method.keypoint_counts)) is None else asdict(counts),
@@ -348,11 +324,11 @@ def _method_as_dict(method: MethodResult) -> dict[str, Any]:
 
 
 def _means(pairs: Sequence[PairResult]) -> dict[str, float | None]:
-    return {figure.name: _known(mean_of(pairs, figure.name).value) for figure in FIGURES}
+    return {name: _known(mean_of(pairs, name).value) for name in FIGURES}
 
 
 def _pair_as_dict(result: PairResult) -> dict[str, Any]:
-    figures = {figure.name: _known(result.figures[figure.name]) for figure in FIGURES}
+    figures = {name: _known(result.figures[name]) for name in FIGURES}
     pair = result.pair
     return {'sequence': pair.sequence, 'source': pair.source, 'target': pair.target} | figures
 

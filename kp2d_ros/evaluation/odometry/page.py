@@ -1,14 +1,16 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-An evaluation for people: ``report.html``.
+An odometry evaluation as one HTML page: what ``report.html.jinja``, which has the words, is filled with.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,88 +19,73 @@ from kp2d_ros.core.trajectories import Trajectory
 from kp2d_ros.drawing.figure import DENSITY, Bar, bar_chart
 from kp2d_ros.drawing.run_plots import curve_picture, error_picture, time_picture, trajectory_picture
 from kp2d_ros.evaluation.fingerprint import describe_machine
-from kp2d_ros.evaluation.html_page import Page
-from kp2d_ros.evaluation.html_table import Better, Cell
+from kp2d_ros.evaluation.html_page import Picture, make_picture, render_page
+from kp2d_ros.evaluation.html_table import Better, Cell, Table, make_table, tabulate_figures
 from kp2d_ros.evaluation.odometry.figures import (
     FIGURES,
     PAIR_FIGURES,
     TIME_FIGURES,
     TRACKING_FIGURES,
     TRAJECTORY_FIGURES,
-    Figure,
+    RunFigure,
 )
 from kp2d_ros.evaluation.odometry.summary import Entry, Results, Summary
 from kp2d_ros.metrics.frame_record import count_states
-from kp2d_ros.metrics.trajectory import Alignment, score_trajectory
+from kp2d_ros.metrics.trajectory import score_trajectory
 
+_TEMPLATE = Path(__file__).with_name('report.html.jinja')
 _MEAN = 'mean of all'
 _PHOTO_DENSITY = 1.6  # two stand side by side
 _STAGES = {'inference': 'extract', 'match': 'match', 'pose': 'pose', 'total': 'total'}
-_ALIGNMENTS = {
-    Alignment.SIM3: 'Before a path is scored, rotation, place and scale of the estimate are fitted to the truth '
-    '(Sim(3)): one camera alone knows no metres. Figures in metres, t_rel among them, are those after that fit.',
-    Alignment.SE3: 'Before a path is scored, rotation and place of the estimate are fitted to the truth (SE(3)); its '
-    'scale counts as it is.',
-    Alignment.NONE: 'Nothing is fitted before a path is scored: the estimate has to be in the frame and the unit of '
-    'the truth.',
-}
 # The chart at the top: the first figure of each line that was measured.
 _HEADLINES = (('t_rel_percent', 'ate_percent'), ('direction_deg',), ('auc_5',), ('lost_percent',), ('total_ms',))
-_CURVE = (
-    'the error of a pair is the larger one of its rotation and its direction error (the sign of the direction counts; '
-    'where the truth moves less than 1 mm the rotation alone). A pair without an estimate, or with one that has no '
-    'translation while the truth moves, is infinitely wrong. Pairs are all images but the first, each with the '
-    'reference image that the method chose, as far as both have a true pose. The pose curve joins (0, 0) and the '
-    'points (i-th smallest error, i / number of pairs) by straight lines and is level behind the last one below the '
-    'limit; AUC is the area under it up to the limit, divided by the limit, as SuperGlue is evaluated.'
-)
-_CHAIN = (
-    'ATE and RPE are computed by evo. A LOST image keeps the last pose of the path; a new scale segment goes on from '
-    'it in a unit of its own. KITTI parts begin at every tenth pose and end at the first pose more than {lengths} m '
-    'further along the true path; the error of the motion over a part is divided by its length, and the mean taken '
-    'over all parts. A path shorter than the shortest length has none.'
-)
+_SPREAD_FIGURES = ('rotation_deg', 'direction_deg', 'auc_5', 'ate_percent', 't_rel_percent', 'lost_percent')
 
 
-def make_page(results: Results, summary: Summary, words: Sequence[str], folder: Path) -> Page:
+@dataclass(frozen=True, slots=True)
+class _FigureGroup:
+    """
+    A table of the figures that somebody has, and what they mean; ``shown`` tells whether there are any.
+    """
+
+    shown: bool
+    table: Table
+    terms: list[tuple[str, str]]
+
+
+def make_page(results: Results, summary: Summary, words: Sequence[str], folder: Path) -> str:
     """
     The whole report; pictures of pairs are taken from the folders of the runs.
 
     :param words: the answer in sentences, which stands first.
-    :raises BackendError: if matplotlib is not installed.
+    :raises BackendError: if Jinja2 or matplotlib is not installed.
     :raises DataError: if a picture of a run cannot be read.
     """
-    page = Page('Odometry evaluation')
-    page.paragraph(' '.join(words))
-    _add_headline(page, results, summary)
-    page.heading('Relative poses')
-    page.paragraph(
-        'Each image against its reference image: what needs no scale. The best method is marked. The truth is '
-        'interpolated to the times of the images, over holes of at most 0.2 s.'
+    return render_page(
+        _TEMPLATE,
+        'Odometry evaluation',
+        words=words,
+        headline=_headline(results, summary),
+        pair_figures=_group(results, summary, PAIR_FIGURES),
+        tracking_figures=_group(results, summary, TRACKING_FIGURES),
+        alignment=results.rules.alignment.value,
+        lengths=', '.join(f'{length:g}' for length in results.rules.segment_lengths),
+        trajectory_figures=_group(results, summary, TRAJECTORY_FIGURES),
+        drift=_drift_table(results),
+        machine=describe_machine(),
+        time_figures=_group(results, summary, TIME_FIGURES),
+        times=make_picture(
+            _time_histograms(results), 'Histograms over all images; the last bar holds the tail.', density=DENSITY
+        ),
+        seeds=results.seeds,
+        spread=_spread_table(summary),
+        sequences=[_sequence(results.of(subject.name), folder) for subject in results.subjects],
+        used=list(_origins(results)),
+        settings='\n'.join(f'{name}: {json.dumps(value)}' for name, value in results.settings.items()),
     )
-    _add_table(page, results, summary, PAIR_FIGURES, ('AUC', _CURVE))
-    page.heading('Tracking')
-    _add_table(page, results, summary, TRACKING_FIGURES)
-    page.heading('Trajectories')
-    page.paragraph(_ALIGNMENTS[results.rules.alignment])
-    lengths = ', '.join(f'{length:g}' for length in results.rules.segment_lengths)
-    _add_table(page, results, summary, TRAJECTORY_FIGURES, ('Path and parts', _CHAIN.format(lengths=lengths)))
-    _add_drift(page, results)
-    page.heading('Time')
-    page.paragraph(f'On {describe_machine()}, one image after the other; other work on the machine counts as well.')
-    _add_table(page, results, summary, TIME_FIGURES)
-    page.figure(_time_histograms(results), 'Histograms over all images; the last bar holds the tail.', density=DENSITY)
-    if len(results.seeds) > 1:
-        _add_seeds(page, results, summary)
-    for subject in results.subjects:
-        page.heading(subject.name)
-        _add_sequence(page, results.of(subject.name), folder)
-    page.heading('What was used')
-    _add_origins(page, results)
-    return page
 
 
-def _add_headline(page: Page, results: Results, summary: Summary) -> None:
+def _headline(results: Results, summary: Summary) -> Picture:
     """
     One field for each of the most telling figures, and what they are measured on.
     """
@@ -117,7 +104,7 @@ def _add_headline(page: Page, results: Results, summary: Summary) -> None:
             fields[f'{FIGURES[name].header}\n{side}'] = bars
     images = sum(len(results.of(subject.name)[0].score.frames) for subject in results.subjects)
     several = len(results.subjects) > 1
-    page.figure(
+    return make_picture(
         bar_chart(fields),
         f'{images} images of {", ".join(subject.name for subject in results.subjects)} for each method'
         + ('; bars are means, lines reach from the lowest to the highest sequence. ' if several else '. ')
@@ -131,38 +118,24 @@ def _bar(numbers: Sequence[float]) -> Bar:
     return Bar(float(np.mean(numbers)), (min(numbers), max(numbers)) if len(numbers) > 1 else None)
 
 
-def _add_table(
-    page: Page, results: Results, summary: Summary, figures: Mapping[str, Figure], rules: tuple[str, str] | None = None
-) -> None:
+def _group(results: Results, summary: Summary, figures: Mapping[str, RunFigure]) -> _FigureGroup:
     """
-    Sequences by methods, and the means, with what the columns mean below; those that nobody has a figure for are left
-    out.
+    Sequences by methods, and the means; figures that nobody has are left out.
     """
-    rows: list[tuple[str, str, Mapping[str, float | None]]] = [
-        (sequence, method, {name: values[name].mean if values[name].count else None for name in figures})
+    rows: list[tuple[list[Cell], Mapping[str, float | None]]] = [
+        ([sequence, method], {name: values[name].mean if values[name].count else None for name in figures})
         for sequence, methods in summary.by_sequence.items()
         for method, values in methods.items()
     ]
-    shown = [name for name in figures if any(values[name] is not None for _, _, values in rows)]
-    if not shown:
-        page.paragraph('No figures: they take ground truth, and a path that can be aligned with it.')
-        return
+    shown = {name: f for name, f in figures.items() if any(values[name] is not None for _, values in rows)}
+    terms = [(figure.header, f'{figure.meaning}.') for figure in shown.values()]
     if len(results.subjects) > 1:
-        rows += [(_MEAN, method, values) for method, values in summary.mean.items()]
-    page.table(
-        ['sequence', 'method', *(figures[name].header for name in shown)],
-        [[sequence, method, *(values[name] for name in shown)] for sequence, method, values in rows],
-        best={f.header: f.better for name in shown if (f := figures[name]).better is not None},
-        digits={figures[name].header: figures[name].digits for name in shown},
-        within='sequence',
-    )
-    terms = [(figures[name].header, f'{figures[name].meaning}.') for name in shown]
-    if len(results.subjects) > 1:
+        rows += [([_MEAN, method], values) for method, values in summary.mean.items()]
         terms.append((_MEAN, 'the sequences where every method has the figure that has it at all.'))
-    page.terms([*terms, *([rules] if rules else [])])
+    return _FigureGroup(bool(shown), tabulate_figures(['sequence', 'method'], rows, shown, 'sequence'), terms)
 
 
-def _add_drift(page: Page, results: Results) -> None:
+def _drift_table(results: Results) -> Table:
     rows: list[list[Cell]] = [
         [e.subject.name, e.contender.name, f'{length:g}', part.count, part.translation_percent, part.rotation_deg_per_m]
         for subject in results.subjects
@@ -170,10 +143,8 @@ def _add_drift(page: Page, results: Results) -> None:
         if e.score.drift is not None
         for length, part in e.score.drift.by_length.items()
     ]
-    if rows:
-        digits = {'t_rel (%)': 2, 'r_rel (°/m)': 5}
-        with page.details('KITTI errors by length'):
-            page.table(['sequence', 'method', 'length (m)', 'parts', *digits], rows, digits=digits)
+    digits = {'t_rel (%)': 2, 'r_rel (°/m)': 5}
+    return make_table(['sequence', 'method', 'length (m)', 'parts', *digits], rows, digits=digits)
 
 
 def _time_histograms(results: Results) -> bytes:
@@ -186,50 +157,52 @@ def _time_histograms(results: Results) -> bytes:
     return time_picture(stages)
 
 
-def _add_seeds(page: Page, results: Results, summary: Summary) -> None:
-    page.heading('Spread over seeds')
-    page.paragraph(
-        f'Figures above are means over {len(results.seeds)} runs with other random samples (ransac.seed '
-        f'{", ".join(map(str, results.seeds))}). Below: half the width of the 95 % confidence interval of that mean '
-        '(Student, from the spread of the runs); 0 means that chance plays no part.'
-    )
-    names = ('rotation_deg', 'direction_deg', 'auc_5', 'ate_percent', 't_rel_percent', 'lost_percent')
+def _spread_table(summary: Summary) -> Table:
+    """
+    How sure the means over the seeds are.
+    """
     rows: list[list[Cell]] = [
-        [sequence, method, *(values[name].half_width for name in names)]
+        [sequence, method, *(values[name].half_width for name in _SPREAD_FIGURES)]
         for sequence, methods in summary.by_sequence.items()
         for method, values in methods.items()
     ]
-    headers = [f'± {FIGURES[name].header}' for name in names]
-    digits = {f'± {FIGURES[name].header}': FIGURES[name].digits + 1 for name in names}
-    page.table(['sequence', 'method', *headers], rows, digits=digits, within='sequence')
+    digits = {f'± {FIGURES[name].header}': FIGURES[name].digits + 1 for name in _SPREAD_FIGURES}
+    return make_table(['sequence', 'method', *digits], rows, digits=digits, within='sequence')
 
 
-def _add_sequence(page: Page, entries: list[Entry], folder: Path) -> None:
+def _sequence(entries: list[Entry], folder: Path) -> dict[str, Any]:
     """
     What one sequence looked like: facts, paths, errors over time, the telling pairs of each method.
     """
     first = entries[0]
     frames = first.score.frames
-    seconds = (frames[-1].stamp_ns - frames[0].stamp_ns) * 1e-9
-    truth = f'{first.score.with_truth} of them with a true pose' if first.subject.truth else first.subject.truth_note
-    page.paragraph(f'{len(frames)} images in {seconds:.1f} s; {truth}.')
-    page.points(
-        (f'{e.contender.name}:', ', '.join(f'{n} {state}' for state, n in count_states(e.score.frames).items()))
-        for e in entries
-    )
+    return {
+        'name': first.subject.name,
+        'images': len(frames),
+        'seconds': (frames[-1].stamp_ns - frames[0].stamp_ns) * 1e-9,
+        'truth': f'{first.score.with_truth} of them with a true pose'
+        if first.subject.truth
+        else first.subject.truth_note,
+        'states': {e.contender.name: count_states(e.score.frames) for e in entries},
+        'charts': list(_charts(entries)),
+        'pairs': {e.contender.name: _pairs(e, folder) for e in entries if e.run.values.get('pictures')},
+    }
+
+
+def _charts(entries: list[Entry]) -> Iterator[Picture]:
+    first = entries[0]
     picture = _paths(entries)
     if picture:
         alone = first.score.whole is None and first.subject.truth is None
         caption = 'Paths without ground truth, fitted to the first one by Sim(3): how far they agree.'
-        page.figure(picture, caption if alone else 'Paths, aligned with the truth.', density=DENSITY)
+        yield make_picture(picture, caption if alone else 'Paths, aligned with the truth.', density=DENSITY)
     scores = {entry.contender.name: entry.score for entry in entries}
     if first.subject.truth is not None:
         caption = 'Errors over time: distance to the true place; rotation and direction of each pair.'
-        page.figure(error_picture(scores), caption, density=DENSITY)
+        yield make_picture(error_picture(scores), caption, density=DENSITY)
         if any(len(score.curve) for score in scores.values()):
-            page.figure(curve_picture(scores), 'Pose curve: how many pairs are within a limit.', density=DENSITY)
-    for entry in entries:
-        _add_pictures(page, entry, folder)
+            caption = 'Pose curve: how many pairs are within a limit.'
+            yield make_picture(curve_picture(scores), caption, density=DENSITY)
 
 
 def _paths(entries: list[Entry]) -> bytes | None:
@@ -262,19 +235,16 @@ def _within(truth: Trajectory, entry: Entry) -> Trajectory:
     return Trajectory(truth.stamps_ns[kept], truth.world_from_camera[kept]) if kept.any() else truth
 
 
-def _add_pictures(page: Page, entry: Entry, folder: Path) -> None:
-    pictures = entry.run.values.get('pictures') or []
-    if not pictures:
-        return
-    page.heading(f'{entry.contender.name}: worst and best pairs', 3)
-    page.paragraph('Lines lead from the keypoint in the reference image to the one here; red ones do not agree.')
-    for picture in pictures:
+def _pairs(entry: Entry, folder: Path) -> list[Picture]:
+    pictures = []
+    for picture in entry.run.values['pictures']:
         path = folder / entry.folder / str(picture['file'])
         try:
             data = path.read_bytes()
         except OSError as error:
             raise DataError(f'{path}: cannot be read: {error}') from error
-        page.figure(data, _picture_caption(picture), density=_PHOTO_DENSITY)
+        pictures.append(make_picture(data, _picture_caption(picture), density=_PHOTO_DENSITY))
+    return pictures
 
 
 def _picture_caption(picture: Mapping[str, Cell]) -> str:
@@ -288,24 +258,28 @@ def _picture_caption(picture: Mapping[str, Cell]) -> str:
     return text + '.'
 
 
-def _add_origins(page: Page, results: Results) -> None:
-    page.paragraph('With the same seed and settings a run gives the same poses, bit by bit.')
-    page.table(['what', 'version'], [[name, version] for name, version in results.versions.items()])
+def _origins(results: Results) -> Iterator[Table]:
+    """
+    Tables of everything that the figures depend on: versions, methods, sequences, runs.
+    """
+    yield make_table(['what', 'version'], list(results.versions.items()))
     methods = {entry.contender.name: entry.contender for entry in results.entries}
-    rows: list[list[Cell]] = [
-        [name, c.info.model_id, c.info.backend, c.info.device, str(c.facts.get('weights_sha256') or 'no weights')]
-        for name, c in methods.items()
-    ]
-    page.table(['method', 'model', 'runtime', 'device', 'SHA-256 of the file'], rows)
+    yield make_table(
+        ['method', 'model', 'runtime', 'device', 'SHA-256 of the file'],
+        [
+            [name, c.info.model_id, c.info.backend, c.info.device, str(c.facts.get('weights_sha256') or 'no weights')]
+            for name, c in methods.items()
+        ],
+    )
     keys = list(dict.fromkeys(key for subject in results.subjects for key in subject.facts))
-    page.table(
+    yield make_table(
         ['sequence', 'read from', *keys],
         [[s.name, s.source, *(str(s.facts.get(key, '')) for key in keys)] for s in results.subjects],
     )
-    page.table(
+    yield make_table(
         ['sequence', 'method', 'seed', 'run', 'made from'],
-        [[e.subject.name, e.contender.name, e.contender.seed, e.folder, str(e.run.values['fingerprint'])]
-         for e in results.entries],
-    )  # fmt: skip
-    with page.details('Settings'):
-        page.preformatted('\n'.join(f'{name}: {json.dumps(value)}' for name, value in results.settings.items()))
+        [
+            [e.subject.name, e.contender.name, e.contender.seed, e.folder, str(e.run.values['fingerprint'])]
+            for e in results.entries
+        ],
+    )

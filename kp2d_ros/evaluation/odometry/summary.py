@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from kp2d_ros.evaluation.fingerprint import describe_machine
-from kp2d_ros.evaluation.html_table import Better
 from kp2d_ros.evaluation.odometry.figures import FIGURES, take_figures
 from kp2d_ros.evaluation.odometry.run import Contender
 from kp2d_ros.evaluation.odometry.run_file import StoredRun, trajectory_values
@@ -143,8 +142,7 @@ def _compare(name: str, noun: str, summary: Summary) -> str:
     values = {method: value for method, means in summary.mean.items() if (value := means.get(name)) is not None}
     if not values:
         return ''
-    high = FIGURES[name].better is Better.HIGH
-    order = sorted(values, key=lambda method: -values[method] if high else values[method])
+    order = sorted(values, key=lambda method: FIGURES[name].rank(values[method]))
     listed = ', '.join(f'{method} {values[method]:.{FIGURES[name].digits}f}' for method in order)
     common = summary.common[name]
     where = f'on {common[0]}' if len(common) == 1 else f'in the mean of {len(common)} sequences'

@@ -19,7 +19,7 @@ from kp2d_ros.evaluation.keypoints.summary import (
     by_sequence,
     difference,
     evaluation_as_dict,
-    format_table,
+    format_headlines,
     mean_interval,
     mean_of,
     splits,
@@ -39,7 +39,7 @@ def make_result(name: str, values: NDArray[Any], sequences: Any = SEQUENCES) -> 
     pairs = []
     for sequence, value in zip(sequences, values, strict=True):
         pair = HomographyPair(sequence, f'{sequence}/1.png', f'{sequence}/2.png', np.eye(3))
-        figures = {figure.name: value for figure in FIGURES} | {'localisation_px': 1 - value}
+        figures = dict.fromkeys(FIGURES, value) | {'localisation_px': 1 - value}
         pairs.append(PairResult(pair, figures))
     return MethodResult(name, {'kind': name}, 'f' * 16, pairs, [1.0, 3.0], [10, 20], 0)
 
@@ -119,11 +119,13 @@ def test_the_verdict_says_where_chance_may_have_decided() -> None:
 
 
 def test_the_table_marks_the_best(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = format_table([make_result('one', [0.5] * 4), make_result('other', [0.7, 0.7, 0.7, math.nan])]).splitlines()
+    lines = format_headlines(
+        [make_result('one', [0.5] * 4), make_result('other', [0.7, 0.7, 0.7, math.nan])]
+    ).splitlines()
     assert lines[0].split()[:3] == ['Rep', 'Rep', '1:1'] and len(lines) == 3
     assert lines[1].split()[1:4] == ['0.500', '0.500', '0.500']
     assert lines[2].split()[1:4] == ['0.700*', '0.700*', '0.300*']
-    assert '*' not in format_table([make_result('one', [0.5] * 4)])
+    assert '*' not in format_headlines([make_result('one', [0.5] * 4)])
 
 
 def test_what_was_left_out_is_said() -> None:

@@ -76,7 +76,7 @@ class Table:
     def page(self, folder: Path) -> str:
         results = self.results()
         summary = summarise(results)
-        return make_page(results, summary, describe(results, summary), folder).text()
+        return make_page(results, summary, describe(results, summary), folder)
 
 
 @pytest.fixture
