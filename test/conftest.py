@@ -128,5 +128,5 @@ def quick_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     Pictures of the odometry report that take no time, where a test is about something else.
     """
     png = cv2.imencode('.png', np.zeros((4, 4), np.uint8))[1].tobytes()
-    for name in ('bar_chart', 'trajectory_picture', 'error_picture', 'curve_picture', 'time_picture'):
+    for name in ('bar_chart', 'trajectory_picture', 'error_picture', 'curve_picture', 'time_chart'):
         monkeypatch.setattr(f'kp2d_ros.evaluation.odometry.page.{name}', lambda *_: png)

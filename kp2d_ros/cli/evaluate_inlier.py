@@ -12,10 +12,10 @@ from functools import partial
 from pathlib import Path
 
 from kp2d_ros.cli.command import add_method_option, add_settings, list_settings, run_command
-from kp2d_ros.cli.evaluate_keypoints import add_pair_arguments, check_report_packages, claim_reports
+from kp2d_ros.cli.evaluate_keypoints import add_pair_arguments, claim_reports
 from kp2d_ros.core.errors import ConfigError
 from kp2d_ros.core.files import write_json, write_text
-from kp2d_ros.core.packages import missing_package
+from kp2d_ros.core.packages import missing_package, require_packages
 from kp2d_ros.core.settings import build, parse_overrides, section
 from kp2d_ros.evaluation.inlier.report import (
     InlierEvaluation,
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
         from kp2d_ros.inference.inlier_model import load_inlier_model
     except ModuleNotFoundError as error:
         raise missing_package('IO-Net', error.name) from error
-    check_report_packages()
+    require_packages('the report', 'jinja2', 'matplotlib')
     settings = build(InlierSettings, parse_overrides(args.settings))
     protocol = KeypointProtocol(
         width=settings.width,

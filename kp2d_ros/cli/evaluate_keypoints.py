@@ -17,7 +17,7 @@ from pathlib import Path
 from kp2d_ros.cli.command import add_methods_option, add_settings, list_settings, run_command, split_methods
 from kp2d_ros.core.errors import ConfigError
 from kp2d_ros.core.files import claim_folder, write_json, write_text
-from kp2d_ros.core.packages import is_installed, missing_package
+from kp2d_ros.core.packages import require_packages
 from kp2d_ros.core.settings import build, merge, parse_overrides, section
 from kp2d_ros.evaluation.keypoints.methods import MethodRules, ModelConfig, build_methods
 from kp2d_ros.evaluation.keypoints.page import make_page
@@ -89,17 +89,6 @@ def claim_reports(out: Path) -> Iterator[None]:
             raise
 
 
-def check_report_packages() -> None:
-    """
-    Whether reports can be made: asked before the work, not after it.
-
-    :raises BackendError: if a package is missing.
-    """
-    for package in ('jinja2', 'matplotlib'):
-        if not is_installed(package):
-            raise missing_package('the report', package)
-
-
 def run(args: argparse.Namespace) -> int:
     """
     Evaluate, write the reports, print the table and the verdict.
@@ -108,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     """
     from tqdm import tqdm
 
-    check_report_packages()
+    require_packages('the report', 'jinja2', 'matplotlib')
     settings = build(KeypointSettings, merge(_parse_size(args.size), parse_overrides(args.settings)))
     rules = MethodRules(settings.candidates, settings.color_order)
     methods = build_methods(split_methods(args.methods), rules, settings.model)

@@ -7,25 +7,39 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from kp2d_ros.cli.command import add_methods_option, positive_int, run_command, split_methods, split_settings
-from kp2d_ros.core.errors import BackendError, ConfigError
+from kp2d_ros.core.errors import ConfigError
+from kp2d_ros.core.files import claim_folder, write_json, write_text
+from kp2d_ros.core.packages import require_packages
+from kp2d_ros.core.records import Float64Array
+from kp2d_ros.core.se3 import rotation_from_quaternion, transform_from
+from kp2d_ros.core.settings import flatten
+from kp2d_ros.evaluation.fingerprint import hash_file, read_versions
+from kp2d_ros.evaluation.odometry.page import make_page
+from kp2d_ros.evaluation.odometry.run import Contender, run_or_read
+from kp2d_ros.evaluation.odometry.run_file import RunInfo
+from kp2d_ros.evaluation.odometry.subject import Subject, TruthFile, make_subject, name_apart
+from kp2d_ros.evaluation.odometry.summary import Entry, Results, describe, results_as_dict, summarise
+from kp2d_ros.inference.models import method_names
+from kp2d_ros.inference.pipeline import (
+    PipelineConfig,
+    build_frontend,
+    choose_model,
+    configure_method,
+    load_extractor,
+    load_pipeline_config,
+)
+from kp2d_ros.metrics.run_score import ScoreRules, score_run
+from kp2d_ros.metrics.trajectory import Alignment
 from kp2d_ros.recordings.sources import add_reading_options, open_sources
-
-if TYPE_CHECKING:
-    from kp2d_ros.core.records import Float64Array
-    from kp2d_ros.evaluation.odometry.run import Contender
-    from kp2d_ros.evaluation.odometry.subject import Subject
-    from kp2d_ros.evaluation.odometry.summary import Entry, Results
-    from kp2d_ros.inference.pipeline import PipelineConfig
-    from kp2d_ros.metrics.run_score import ScoreRules
 
 SUMMARY = (
     'Run the frontend with several methods over bags or dataset folders, score the poses against ground truth, and '
@@ -80,18 +94,9 @@ def run(args: argparse.Namespace) -> int:
 
     :raises Kp2dError: if a source, a method or a setting cannot be used, or the folder not be written.
     """
-    # Imported here: --help needs none of it.
-    from kp2d_ros.core.files import claim_folder
-    from kp2d_ros.core.settings import flatten
-    from kp2d_ros.evaluation.fingerprint import read_versions
-    from kp2d_ros.evaluation.odometry.summary import Results
-    from kp2d_ros.inference.pipeline import load_pipeline_config
-
     if args.max_frames is not None and args.max_frames < 2:
         raise ConfigError(f'--max-frames: found {args.max_frames}, expected at least 2: a motion is between two images')
-    for package in ('evo', 'jinja2', 'matplotlib', 'scipy'):
-        if importlib.util.find_spec(package) is None:  # before the work, not after it
-            raise BackendError(f'the report needs the Python package {package}: pip install {package}')
+    require_packages('the report', 'evo', 'jinja2', 'matplotlib', 'scipy')
     words, settings = split_settings(args.sources)
     args.sources = [Path(word) for word in words]
     config = load_pipeline_config(args.config, settings)
@@ -111,9 +116,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _rules(args: argparse.Namespace) -> ScoreRules:
-    from kp2d_ros.metrics.run_score import ScoreRules
-    from kp2d_ros.metrics.trajectory import Alignment
-
     rules = ScoreRules(Alignment(args.alignment))
     if args.segment_lengths is None:
         return rules
@@ -131,8 +133,6 @@ def _numbers(option: str, text: str) -> list[float]:
 
 
 def _open_subjects(args: argparse.Namespace) -> list[Subject]:
-    from kp2d_ros.evaluation.odometry.subject import TruthFile, make_subject, name_apart
-
     if args.ground_truth and len(args.ground_truth) != len(args.sources):
         raise ConfigError(
             f'--ground-truth: found {len(args.ground_truth)} files for {len(args.sources)} sources, '
@@ -150,9 +150,6 @@ def _open_subjects(args: argparse.Namespace) -> list[Subject]:
 
 
 def _camera_pose(text: str | None) -> Float64Array | None:
-    import numpy as np
-
-    from kp2d_ros.core.se3 import rotation_from_quaternion, transform_from
 
     if text is None:
         return None
@@ -163,42 +160,26 @@ def _camera_pose(text: str | None) -> Float64Array | None:
 
 
 def _contenders(words: list[str], seeds: int, config: PipelineConfig) -> list[Contender]:
-    from kp2d_ros.inference.models import method_names
-    from kp2d_ros.inference.pipeline import configure_method
-
+    """
+    One contender for each method and seed; those of a method share the extractor, which holds the network.
+    """
     contenders = []
     for word, name in zip(words, method_names(words), strict=True):
-        extractor = configure_method(word, config.extractor)
-        contenders += _seeded(name, replace(config, extractor=extractor), seeds)
-    return contenders
-
-
-def _seeded(name: str, config: PipelineConfig, seeds: int) -> list[Contender]:
-    """
-    One contender for each seed; all of them share the extractor, which holds the network.
-    """
-    from kp2d_ros.core.settings import flatten
-    from kp2d_ros.evaluation.fingerprint import hash_file, read_versions
-    from kp2d_ros.evaluation.odometry.run import Contender
-    from kp2d_ros.evaluation.odometry.run_file import RunInfo
-    from kp2d_ros.inference.pipeline import build_frontend, choose_model, load_extractor
-
-    choice = choose_model(config.extractor)
-    extractor = load_extractor(choice, config.extractor)
-    info = extractor.info
-    facts = {
-        'model_id': info.model_id,
-        'weights_sha256': '' if choice.path is None else hash_file(choice.path),
-        'backend': info.backend,
-        'device': info.device,
-        'versions': read_versions(),
-    }
-    contenders = []
-    for number in range(seeds):
-        seeded = replace(config, ransac=replace(config.ransac, seed=config.ransac.seed + number))
-        settings = {key: value for key, value, _ in flatten(seeded)}
-        contenders.append(
-            Contender(
+        chosen = replace(config, extractor=configure_method(word, config.extractor))
+        choice = choose_model(chosen.extractor)
+        extractor = load_extractor(choice, chosen.extractor)
+        info = extractor.info
+        facts = {
+            'model_id': info.model_id,
+            'weights_sha256': '' if choice.path is None else hash_file(choice.path),
+            'backend': info.backend,
+            'device': info.device,
+            'versions': read_versions(),
+        }
+        for number in range(seeds):
+            seeded = replace(chosen, ransac=replace(config.ransac, seed=config.ransac.seed + number))
+            settings = {key: value for key, value, _ in flatten(seeded)}
+            contender = Contender(
                 name=name,
                 seed=seeded.ransac.seed,
                 folder=name.replace(':', '_') + ('' if number == 0 else f'/seed_{seeded.ransac.seed}'),
@@ -206,18 +187,15 @@ def _seeded(name: str, config: PipelineConfig, seeds: int) -> list[Contender]:
                 facts={**facts, 'settings': settings},
                 start=partial(build_frontend, seeded, extractor),
             )
-        )
+            contenders.append(contender)
     return contenders
 
 
 def _run_all(
     args: argparse.Namespace, subjects: list[Subject], contenders: list[Contender], rules: ScoreRules
 ) -> Iterator[Entry]:
-    from tqdm import tqdm
 
-    from kp2d_ros.evaluation.odometry.run import run_or_read
-    from kp2d_ros.evaluation.odometry.summary import Entry
-    from kp2d_ros.metrics.run_score import score_run
+    from tqdm import tqdm
 
     total = sum(subject.count for subject in subjects) * len(contenders)
     with tqdm(total=total, unit='image', disable=True if args.quiet else None, leave=False) as bar:
@@ -234,10 +212,6 @@ def _run_all(
 
 
 def _write_report(results: Results, folder: Path) -> None:
-    from kp2d_ros.core.files import write_json, write_text
-    from kp2d_ros.evaluation.odometry.page import make_page
-    from kp2d_ros.evaluation.odometry.summary import describe, results_as_dict, summarise
-
     summary = summarise(results)
     words = describe(results, summary)
     write_json(folder / 'report.json', results_as_dict(results, summary, words))

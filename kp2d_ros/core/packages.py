@@ -34,6 +34,17 @@ def install_command(*modules: str) -> str:
     return f'pip install {"--break-system-packages " if is_managed else ""}{names}'
 
 
+def require_packages(purpose: str, *modules: str) -> None:
+    """
+    Whether packages are there that are needed later: asked before the work, not after it.
+
+    :raises BackendError: if one is not installed, as :func:`missing_package` has it.
+    """
+    for module in modules:
+        if not is_installed(module):
+            raise missing_package(purpose, module)
+
+
 def missing_package(purpose: str, module: str | None) -> BackendError:
     """
     The error for a package that is not installed, with the command that installs it.

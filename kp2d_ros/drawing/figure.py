@@ -40,6 +40,7 @@ _OTHER_MARKERS = 'P*X<>ph'
 _LINE_STYLES = ('-', '--', ':', '-.')
 _BINS = 40
 _LEAST_MS = 1e-3
+_TICKS_MS = [digit * 10.0**power for power in range(-3, 6) for digit in (1, 2, 5)]
 _LETTERS_PER_INCH, _LETTERS_OF_A_SWATCH = 13, 7  # of a legend
 
 
@@ -222,25 +223,29 @@ def line_chart(panels: Mapping[str, Mapping[str, Sequence[float]]], axes_of: Axe
     return data.getvalue()
 
 
-def time_chart(times: Mapping[str, Sequence[float]], label: str) -> bytes:
+def time_chart(fields: Mapping[str, Mapping[str, Sequence[float]]]) -> bytes:
     """
-    PNG of histograms of milliseconds on one logarithmic axis, the methods on top of each other.
+    PNG of histograms of milliseconds on logarithmic axes: one field beside the other, in each the methods.
 
+    :param fields: by title, then by method, the milliseconds of all images.
     :raises BackendError: if matplotlib is not installed.
     """
-    looks = method_looks(times)
-    every = {method: np.maximum(np.asarray(values, np.float64), _LEAST_MS) for method, values in times.items()}
-    low, high = min(v.min() for v in every.values()) / 1.1, max(v.max() for v in every.values()) * 1.1
-    bins = np.geomspace(low, high, _BINS)
-    with chart(7.2, 3.5) as (figure, data):
-        axes = figure.subplots()
-        for method, values in every.items():
-            color, name = looks[method].color, f'{method}, median {np.median(values):.1f} ms'
-            axes.hist(values, bins, color=color, alpha=0.3)
-            axes.hist(values, bins, color=color, histtype='step', linewidth=1.5, label=name)
-        axes.set_xscale('log')
-        axes.xaxis.set_major_formatter('{x:g}')
-        axes.set_xlabel(label)
-        axes.set_ylabel('images')
-        share_legend(figure, axes)
+    looks = method_looks(dict.fromkeys(method for times in fields.values() for method in times))
+    with chart(max(2.6 * len(fields), 7.2), 3.0) as (figure, data):
+        row = figure.subplots(1, max(len(fields), 1), squeeze=False)[0]
+        for axes, (title, times) in zip(row, fields.items(), strict=False):
+            every = {method: np.maximum(np.asarray(values, np.float64), _LEAST_MS) for method, values in times.items()}
+            low, high = min(v.min() for v in every.values()) / 1.1, max(v.max() for v in every.values()) * 1.1
+            for method, values in every.items():
+                bins, look = np.geomspace(low, high, _BINS), looks[method]
+                axes.hist(values, bins, color=look.color, alpha=0.3)
+                axes.hist(values, bins, histtype='step', linewidth=1.5, label=method, **look.line)
+            axes.set_title(title, fontsize=10)
+            axes.set_xscale('log')
+            axes.minorticks_off()
+            ticks = [tick for tick in _TICKS_MS if low <= tick <= high]
+            axes.set_xticks(ticks, [f'{tick:g}' for tick in ticks])
+            axes.set_xlabel('ms')
+        row[0].set_ylabel('images')
+        share_legend(figure, row[0])
     return data.getvalue()

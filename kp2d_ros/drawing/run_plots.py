@@ -195,32 +195,6 @@ def curve_picture(scores: Scores, limit_deg: float = 10.0) -> bytes:
     return data.getvalue()
 
 
-def time_picture(stages: Mapping[str, Mapping[str, Sequence[float]]]) -> bytes:
-    """
-    PNG of histograms of milliseconds: one field for each stage, the methods in it.
-
-    :param stages: by stage, then by method, the milliseconds of all images.
-    :raises BackendError: if matplotlib is not installed.
-    """
-    columns = min(len(stages), 4)
-    with chart(2.4 * columns, 2.6) as (figure, data):
-        row = figure.subplots(1, columns, squeeze=False)[0]
-        for axes, (stage, by_method) in zip(row, stages.items(), strict=False):
-            every = np.concatenate([np.asarray(values, np.float64) for values in by_method.values()])
-            # The tail would squeeze the rest into one bar: the last bar holds it.
-            edge = max(1.3 * float(np.percentile(every, 99)), 1e-3)
-            bins = np.linspace(0.0, edge, 36)
-            for method, look in method_looks(by_method).items():
-                values = np.minimum(by_method[method], edge)
-                axes.hist(values, bins, histtype='step', linewidth=1.4, label=method, **look.line)
-            axes.set_title(stage, fontsize=10)
-            axes.set_xlabel('ms')
-            axes.set_xlim(0, edge)
-        row[0].set_ylabel('images')
-        share_legend(figure, row[0])
-    return data.getvalue()
-
-
 def _lost_seconds(score: RunScore, start: int) -> Array:
     return np.array([(f.stamp_ns - start) * 1e-9 for f in score.frames if f.state is TrackingState.LOST], np.float64)
 

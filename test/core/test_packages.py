@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from kp2d_ros.core.packages import install_command, is_installed, missing_package
+from kp2d_ros.core.errors import BackendError
+from kp2d_ros.core.packages import install_command, is_installed, missing_package, require_packages
 
 
 @pytest.mark.parametrize(
@@ -42,3 +43,9 @@ def test_packages_are_called_as_pip_knows_them() -> None:
 
 def test_modules_are_looked_for_and_not_imported() -> None:
     assert is_installed('json', 'numpy') and not is_installed('json', 'no_such_module')
+
+
+def test_packages_are_asked_for_before_the_work() -> None:
+    require_packages('the report', 'json', 'numpy')
+    with pytest.raises(BackendError, match='the report: needs the Python package no_such_module'):
+        require_packages('the report', 'json', 'no_such_module')

@@ -63,4 +63,6 @@ def test_lines_and_histograms_are_pictures_of_the_size_of_the_page(log: bool) ->
     axes = Axes('samples', 'share', (10, 30, 100), log)
     picture = line_chart({'all': {'a': (0.1, 0.5, 0.9), 'b': (0.2, 0.4, float('nan'))}}, axes)
     assert pixels(picture).shape == (350 * DENSITY, 500 * DENSITY, 3)
-    assert pixels(time_chart({'a': [1.0, 20.0], 'b': [0.0]}, 'time (ms)')).shape == (350 * DENSITY, 720 * DENSITY, 3)
+    times = {'a': [1.0, 20.0], 'b': [0.0]}
+    assert pixels(time_chart({'match': times})).shape == (300 * DENSITY, 720 * DENSITY, 3)
+    assert pixels(time_chart(dict.fromkeys('abcd', times))).shape == (300 * DENSITY, 1040 * DENSITY, 3)

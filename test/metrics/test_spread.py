@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
-from kp2d_ros.metrics.spread import Spread
+from kp2d_ros.metrics.spread import Spread, confidence_interval
 
 
 def test_figures_of_known_numbers() -> None:
@@ -27,3 +28,26 @@ def test_numbers_that_are_not_finite_are_left_out() -> None:
 def test_nothing_has_no_spread() -> None:
     assert Spread.of([]) is None
     assert Spread.of([float('nan')]) is None
+
+
+def test_the_interval_of_three_numbers_is_that_of_the_textbook() -> None:
+    interval = confidence_interval([1.0, 2.0, 3.0])
+    assert (interval.count, interval.mean) == (3, 2.0)
+    assert interval.half_width == pytest.approx(4.302652729 / np.sqrt(3))
+
+
+def test_it_holds_the_mean_in_nineteen_of_twenty_cases(rng: np.random.Generator) -> None:
+    intervals = [confidence_interval(rng.normal(7.0, 2.0, 4).tolist()) for _ in range(2000)]
+    held = np.mean([abs(interval.mean - 7.0) <= interval.half_width for interval in intervals])
+    assert held == pytest.approx(0.95, abs=0.015)
+
+
+def test_unknown_numbers_are_left_out() -> None:
+    assert confidence_interval([1.0, float('nan'), 3.0]).count == 2
+    one = confidence_interval([5.0])
+    assert one.mean == 5.0 and np.isnan(one.half_width)
+    assert np.isnan(confidence_interval([]).mean)
+
+
+def test_equal_numbers_leave_no_doubt() -> None:
+    assert confidence_interval([4.0] * 40).half_width == 0.0

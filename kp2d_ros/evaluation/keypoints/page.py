@@ -95,7 +95,7 @@ def make_page(evaluation: KeypointEvaluation, desk: EvaluationDesk, methods: Seq
         pairs={method.name: _pictures(desk, method, result) for method, result in zip(methods, results, strict=True)},
         most_lines=MOST_LINES,
         time_chart=make_picture(
-            time_chart({method.name: method.milliseconds for method in results}, 'time per image (ms)'),
+            time_chart({'': {method.name: method.milliseconds for method in results}}),
             'Time to find and describe the keypoints of one image, on this machine, everything else left out.',
             density=DENSITY,
         ),

@@ -16,8 +16,8 @@ import numpy as np
 
 from kp2d_ros.core.errors import DataError
 from kp2d_ros.core.trajectories import Trajectory
-from kp2d_ros.drawing.figure import DENSITY, Bar, bar_chart
-from kp2d_ros.drawing.run_plots import curve_picture, error_picture, time_picture, trajectory_picture
+from kp2d_ros.drawing.figure import DENSITY, Bar, bar_chart, time_chart
+from kp2d_ros.drawing.run_plots import curve_picture, error_picture, trajectory_picture
 from kp2d_ros.evaluation.fingerprint import describe_machine
 from kp2d_ros.evaluation.html_page import Picture, make_picture, render_page
 from kp2d_ros.evaluation.html_table import Better, Cell, Table, make_table, tabulate_figures
@@ -74,9 +74,7 @@ def make_page(results: Results, summary: Summary, words: Sequence[str], folder: 
         drift=_drift_table(results),
         machine=describe_machine(),
         time_figures=_group(results, summary, TIME_FIGURES),
-        times=make_picture(
-            _time_histograms(results), 'Histograms over all images; the last bar holds the tail.', density=DENSITY
-        ),
+        times=make_picture(time_chart(_stage_times(results)), 'Histograms over all images, by stage.', density=DENSITY),
         seeds=results.seeds,
         spread=_spread_table(summary),
         sequences=[_sequence(results.of(subject.name), folder) for subject in results.subjects],
@@ -147,14 +145,14 @@ def _drift_table(results: Results) -> Table:
     return make_table(['sequence', 'method', 'length (m)', 'parts', *digits], rows, digits=digits)
 
 
-def _time_histograms(results: Results) -> bytes:
+def _stage_times(results: Results) -> dict[str, dict[str, list[float]]]:
     stages: dict[str, dict[str, list[float]]] = {}
     for stage, title in _STAGES.items():
         for entry in results.entries:
             times = [frame.stage_ms[stage] for frame in entry.score.frames if stage in frame.stage_ms]
             if times:
                 stages.setdefault(title, {}).setdefault(entry.contender.name, []).extend(times)
-    return time_picture(stages)
+    return stages
 
 
 def _spread_table(summary: Summary) -> Table:

@@ -20,7 +20,7 @@ from kp2d_ros.drawing.frame import DrawingConfig, draw_result
 from kp2d_ros.metrics.frame_record import FrameRecord
 from kp2d_ros.metrics.pose_error import PairError, pair_errors
 
-WORST, BEST = 2, 1  # pictures of a run
+_PICTURES = {'worst': 2, 'best': 1}  # of a run, by kind
 _APART = 5  # frames between two pictures: neighbours look alike
 _CANDIDATES = 24
 _DRAWING = DrawingConfig(keypoints=False, max_side=860)
@@ -30,10 +30,10 @@ _JPEG_QUALITY = 85
 @dataclass(frozen=True, slots=True, eq=False)
 class _Candidate:
     """
-    A pair that may be shown, drawn already: pictures are small, the images of a camera may not be.
+    A pair that may be shown, the sooner the lower its rank; drawn already: pictures are small, images may not be.
     """
 
-    badness: float
+    rank: float
     seq: int
     picture: bytes
     figures: dict[str, Any]
@@ -47,8 +47,7 @@ class TellingPairs:
 
     def __init__(self, truth: Trajectory | None) -> None:
         self._truth = truth
-        self._worst: list[_Candidate] = []
-        self._best: list[_Candidate] = []
+        self._kept: dict[str, list[_Candidate]] = {kind: [] for kind in _PICTURES}
 
     def add(self, frame: Frame, result: FrontendResult) -> None:
         """
@@ -59,15 +58,15 @@ class TellingPairs:
             return
         error = pair_errors([record], self._truth)[0]
         badness = _badness(record, record.pose, error, self._truth is not None)
-        moves = record.has_estimate and bool(record.pose.reference_from_current[:3, 3].any())
-        is_bad, is_good = _enters(-badness, self._worst, -1), moves and _enters(badness, self._best, 1)
-        if not is_bad and not is_good:
+        moves = record.has_estimate and record.pose.reference_from_current[:3, 3].any()
+        ranks = {'worst': -badness, 'best': badness if moves else np.nan}
+        entering = [kind for kind, rank in ranks.items() if _enters(rank, self._kept[kind])]
+        if not entering:
             return
-        candidate = _Candidate(badness, frame.seq, _draw(frame, result), _figures(record, record.pose, error))
-        if is_bad:
-            self._worst = sorted([*self._worst, candidate], key=lambda c: -c.badness)[:_CANDIDATES]
-        if is_good:
-            self._best = sorted([*self._best, candidate], key=lambda c: c.badness)[:_CANDIDATES]
+        picture, figures = _draw(frame, result), _figures(record, record.pose, error)
+        for kind in entering:
+            candidates = [*self._kept[kind], _Candidate(ranks[kind], frame.seq, picture, figures)]
+            self._kept[kind] = sorted(candidates, key=lambda candidate: candidate.rank)[:_CANDIDATES]
 
     def write(self, folder: Path) -> list[dict[str, Any]]:
         """
@@ -75,7 +74,7 @@ class TellingPairs:
 
         :raises DataError: if the folder cannot be written.
         """
-        chosen = [('worst', c) for c in _apart(self._worst, WORST)] + [('best', c) for c in _apart(self._best, BEST)]
+        chosen = [(kind, c) for kind, count in _PICTURES.items() for c in _apart(self._kept[kind], count)]
         entries = []
         for number, (kind, candidate) in enumerate(chosen):
             name = f'pair_{number}_{kind}.jpg'
@@ -93,11 +92,11 @@ def _badness(record: FrameRecord, pose: RelativePose, error: PairError, has_trut
     return error.rotation_deg if np.isinf(error.pose_deg) else error.pose_deg
 
 
-def _enters(value: float, candidates: list[_Candidate], sign: int) -> bool:
+def _enters(rank: float, kept: list[_Candidate]) -> bool:
     """
-    Whether a value is small enough for a full list of rising ``sign * badness``; never for NaN.
+    Whether a rank is low enough for a list of candidates that may be full; never for NaN.
     """
-    return not np.isnan(value) and (len(candidates) < _CANDIDATES or value < sign * candidates[-1].badness)
+    return not np.isnan(rank) and (len(kept) < _CANDIDATES or rank < kept[-1].rank)
 
 
 def _apart(candidates: list[_Candidate], count: int) -> list[_Candidate]:
