@@ -40,7 +40,7 @@ _OTHER_MARKERS = 'P*X<>ph'
 _LINE_STYLES = ('-', '--', ':', '-.')
 _BINS = 40
 _LEAST_MS = 1e-3
-_TICKS_MS = [digit * 10.0**power for power in range(-3, 6) for digit in (1, 2, 5)]
+_POWERS, _WIDE = range(-3, 6), 50  # of the ticks of a logarithmic axis; beyond the latter factor there are fewer
 _LETTERS_PER_INCH, _LETTERS_OF_A_SWATCH = 13, 7  # of a legend
 
 
@@ -234,16 +234,18 @@ def time_chart(fields: Mapping[str, Mapping[str, Sequence[float]]]) -> bytes:
     with chart(max(2.6 * len(fields), 7.2), 3.0) as (figure, data):
         row = figure.subplots(1, max(len(fields), 1), squeeze=False)[0]
         for axes, (title, times) in zip(row, fields.items(), strict=False):
-            every = {method: np.maximum(np.asarray(values, np.float64), _LEAST_MS) for method, values in times.items()}
-            low, high = min(v.min() for v in every.values()) / 1.1, max(v.max() for v in every.values()) * 1.1
-            for method, values in every.items():
-                bins, look = np.geomspace(low, high, _BINS), looks[method]
+            # The tails would squeeze the rest into a few bars: the outer ones hold them.
+            low, high = np.maximum(np.percentile(np.concatenate([*times.values()]), [2, 98]), _LEAST_MS) * (0.8, 1.25)
+            bins = np.geomspace(low, high, _BINS)
+            for method, milliseconds in times.items():
+                look, values = looks[method], np.clip(milliseconds, low, high)
                 axes.hist(values, bins, color=look.color, alpha=0.3)
                 axes.hist(values, bins, histtype='step', linewidth=1.5, label=method, **look.line)
             axes.set_title(title, fontsize=10)
             axes.set_xscale('log')
             axes.minorticks_off()
-            ticks = [tick for tick in _TICKS_MS if low <= tick <= high]
+            digits = (1, 2, 5) if high < _WIDE * low else (1,)
+            ticks = [t for power in _POWERS for d in digits if low <= (t := d * 10.0**power) <= high]
             axes.set_xticks(ticks, [f'{tick:g}' for tick in ticks])
             axes.set_xlabel('ms')
         row[0].set_ylabel('images')

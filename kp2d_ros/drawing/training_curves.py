@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from kp2d_ros.drawing.figure import new_figure, save_figure
+from kp2d_ros.drawing.figure import new_figure, save_figure, tidy
 
 _PANELS = (
     ('losses before weighing', ('location', 'descriptor', 'inlier', 'consistency', 'usp', 'decorrelation', 'uniform')),
@@ -33,18 +32,14 @@ def draw_curves(rows: Sequence[Mapping[str, str]], path: Path, title: str = '') 
     """
     figure = new_figure(10.0, 6.5, dpi=100)
     for axes, (heading, names) in zip(figure.subplots(2, 2).flat, _PANELS, strict=True):
-        _draw_panel(axes, rows, names)
+        for name in names:
+            points = [(int(row['step']), float(row[name])) for row in rows if row[name]]
+            if points:
+                axes.plot(*zip(*points, strict=True), label=name.removeprefix('val_').replace('_', ' '), linewidth=1.3)
         axes.set_title(heading, fontsize=10)
+        axes.set_xlabel('step', fontsize=9)
+        if len(axes.lines) > 1:
+            axes.legend(fontsize=8)
     figure.suptitle(title, fontsize=11)
+    tidy(figure)
     save_figure(figure, path)
-
-
-def _draw_panel(axes: Any, rows: Sequence[Mapping[str, str]], names: Sequence[str]) -> None:
-    for name in names:
-        points = [(int(row['step']), float(row[name])) for row in rows if row[name]]
-        if points:
-            axes.plot(*zip(*points, strict=True), label=name.removeprefix('val_').replace('_', ' '), linewidth=1.3)
-    axes.set_xlabel('step', fontsize=9)
-    axes.grid(alpha=0.3)
-    if len(axes.lines) > 1:
-        axes.legend(fontsize=8)

@@ -18,6 +18,7 @@ from typing import Any
 
 import kp2d_ros
 from kp2d_ros.core.errors import DataError
+from kp2d_ros.core.records import ImageArray
 from kp2d_ros.core.resources import read_version
 from kp2d_ros.core.trajectories import Trajectory
 
@@ -26,11 +27,25 @@ _CODE = ('core', 'inference', 'networks', 'odometry', 'recordings', 'simulation'
 _PACKAGES = ('numpy', 'opencv-python-headless', 'opencv-python', 'evo', 'torch', 'onnxruntime', 'rosbags')
 
 
+def hash_bytes(*parts: bytes, digits: int = _LENGTH) -> str:
+    """
+    The first digits of the SHA-256 (hex) of some bytes, one part after the other.
+    """
+    return hashlib.sha256(b''.join(parts)).hexdigest()[:digits]
+
+
 def hash_values(values: Mapping[str, Any]) -> str:
     """
     A hash of JSON values, whatever the order of their names.
     """
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:_LENGTH]
+    return hash_bytes(json.dumps(values, sort_keys=True).encode())
+
+
+def hash_image(image: ImageArray) -> str:
+    """
+    A hash of the pixels and the size of an image.
+    """
+    return hash_bytes(repr(image.shape).encode(), image.tobytes(), digits=2 * _LENGTH)
 
 
 def hash_file(path: Path) -> str:
@@ -58,7 +73,7 @@ def hash_source(path: Path, output: Path) -> str:
     inside = [path] if path.is_file() else sorted(file for file in path.rglob('*') if file.is_file())
     files = [file for file in inside if output.resolve() not in file.resolve().parents]
     lines = [f'{file.relative_to(path.parent)} {file.stat().st_size} {file.stat().st_mtime_ns}' for file in files]
-    return hashlib.sha256('\n'.join(lines).encode('utf-8', 'surrogateescape')).hexdigest()[:_LENGTH]
+    return hash_bytes('\n'.join(lines).encode('utf-8', 'surrogateescape'))
 
 
 def hash_trajectory(trajectory: Trajectory | None) -> str:
@@ -67,8 +82,7 @@ def hash_trajectory(trajectory: Trajectory | None) -> str:
     """
     if trajectory is None:
         return ''
-    digest = hashlib.sha256(trajectory.stamps_ns.tobytes() + trajectory.world_from_camera.tobytes())
-    return digest.hexdigest()[:_LENGTH]
+    return hash_bytes(trajectory.stamps_ns.tobytes(), trajectory.world_from_camera.tobytes())
 
 
 @functools.cache
@@ -77,11 +91,8 @@ def hash_code() -> str:
     A hash of the source of this package, as far as a run depends on it.
     """
     root = Path(kp2d_ros.__file__).parent
-    digest = hashlib.sha256()
-    for file in sorted(file for folder in _CODE for file in (root / folder).rglob('*.py')):
-        digest.update(f'{file.relative_to(root)}\n'.encode())
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:_LENGTH]
+    files = sorted(file for folder in _CODE for file in (root / folder).rglob('*.py'))
+    return hash_bytes(*(part for f in files for part in (f'{f.relative_to(root)}\n'.encode(), f.read_bytes())))
 
 
 def describe_machine() -> str:

@@ -6,6 +6,7 @@ How a set of measured numbers is spread, and how sure the mean of a few random r
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -73,3 +74,14 @@ def confidence_interval(values: Sequence[float]) -> Interval:
 
     half_width = float(t.ppf(0.975, count - 1)) * float(known.std(ddof=1)) / float(np.sqrt(count))
     return Interval(count, float(known.mean()), half_width)
+
+
+def finite_or_none(value: float, digits: int | None = None) -> float | None:
+    """
+    A number, rounded to digits after the point; None for NaN and infinity, which JSON does not know.
+
+    :param digits: None: as it is.
+    """
+    if not math.isfinite(value):
+        return None
+    return float(value) if digits is None else round(float(value), digits)

@@ -178,7 +178,7 @@ def test_an_interrupted_evaluation_says_how_it_goes_on(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr('kp2d_ros.evaluation.odometry.run.run_or_read', interrupt)
+    monkeypatch.setattr('kp2d_ros.cli.evaluate_odometry.run_or_read', interrupt)
     assert main([str(bag), '--methods', 'orb', '--out', str(tmp_path), '--quiet']) == 130
     assert 'finished runs are kept; the same command goes on from them' in capsys.readouterr().err
 

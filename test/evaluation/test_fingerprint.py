@@ -14,6 +14,7 @@ from kp2d_ros.core.trajectories import Trajectory
 from kp2d_ros.evaluation.fingerprint import (
     hash_code,
     hash_file,
+    hash_image,
     hash_source,
     hash_trajectory,
     hash_values,
@@ -61,3 +62,11 @@ def test_versions_name_the_code_and_the_libraries() -> None:
     versions = read_versions()
     assert versions['numpy'] == np.__version__
     assert hash_code() in versions['kp2d_ros']
+
+
+def test_fingerprints_tell_pixels_and_sizes_apart() -> None:
+    image = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    assert hash_image(image) == hash_image(image.copy())
+    assert hash_image(image) != hash_image(image.reshape(4, 3))
+    assert hash_image(image) != hash_image(image + 1)
+    assert hash_image(np.asfortranarray(image)) == hash_image(image)

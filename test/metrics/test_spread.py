@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from kp2d_ros.metrics.spread import Spread, confidence_interval
+from kp2d_ros.metrics.spread import Spread, confidence_interval, finite_or_none
 
 
 def test_figures_of_known_numbers() -> None:
@@ -51,3 +51,8 @@ def test_unknown_numbers_are_left_out() -> None:
 
 def test_equal_numbers_leave_no_doubt() -> None:
     assert confidence_interval([4.0] * 40).half_width == 0.0
+
+
+def test_json_is_given_numbers_alone() -> None:
+    assert [finite_or_none(value) for value in (1.25, float('nan'), float('inf'))] == [1.25, None, None]
+    assert finite_or_none(2 / 3, digits=3) == 0.667

@@ -18,7 +18,7 @@ from kp2d_ros.evaluation.html_page import make_picture, render_page
 from kp2d_ros.evaluation.html_table import Better, Cell, Table, format_table, make_table
 from kp2d_ros.evaluation.inlier.run import THRESHOLDS_PX, InlierReport, SamplingScore
 from kp2d_ros.evaluation.keypoints.run import DataFacts
-from kp2d_ros.metrics.spread import confidence_interval
+from kp2d_ros.metrics.spread import confidence_interval, finite_or_none
 
 FORMAT_VERSION = 1
 _TEMPLATE = Path(__file__).with_name('report.html.jinja')
@@ -82,14 +82,14 @@ def evaluation_as_dict(evaluation: InlierEvaluation) -> dict[str, Any]:
         'model': dict(evaluation.model),
         'inlier_model': evaluation.inlier_model,
         'verdict': verdict(report),
-        'classifier': {name: _known(value) for name, value in asdict(report.classifier).items()},
+        'classifier': {name: finite_or_none(value) for name, value in asdict(report.classifier).items()},
         'thresholds_px': THRESHOLDS_PX,
         'sampling': [
             {
                 'method': score.method,
                 'iterations': score.iterations,
-                'correctness': [_known(share) for share in score.correctness],
-                'runs': [[_known(share) for share in run] for run in score.runs],
+                'correctness': [finite_or_none(share) for share in score.correctness],
+                'runs': [[finite_or_none(share) for share in run] for run in score.runs],
             }
             for score in report.sampling
         ],
@@ -165,7 +165,3 @@ def _difference(first: SamplingScore, second: SamplingScore) -> str:
 
 def _percent(share: float) -> str:
     return f'{100 * share:.1f} %' if math.isfinite(share) else 'an unknown share'
-
-
-def _known(value: float) -> float | None:
-    return value if math.isfinite(value) else None

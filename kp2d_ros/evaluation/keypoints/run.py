@@ -8,7 +8,6 @@ What methods find is kept on disk, so that an evaluation that was interrupted, o
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 import zipfile
@@ -24,7 +23,7 @@ import numpy as np
 from kp2d_ros.core.errors import DataError, ShapeError
 from kp2d_ros.core.files import atomic_path
 from kp2d_ros.core.records import BoolArray, ImageArray, Keypoints
-from kp2d_ros.evaluation.fingerprint import read_versions
+from kp2d_ros.evaluation.fingerprint import hash_image, read_versions
 from kp2d_ros.evaluation.keypoints.methods import Method
 from kp2d_ros.metrics.homography_estimate import area_under_curve, correctness, homography_errors
 from kp2d_ros.metrics.keypoint_pair import KeypointPair, Size
@@ -222,7 +221,7 @@ class EvaluationDesk:
     def _prepare(self, name: str) -> PreparedImage:
         view = self._images.read(name)
         resized = resize_for(self.protocol, view.image)
-        self._fingerprints[name] = image_fingerprint(resized)
+        self._fingerprints[name] = hash_image(resized)
         return PreparedImage(resized, (view.image.shape[1], view.image.shape[0]), view.valid)
 
     def _predict(self, method: Method, name: str) -> Prediction:
@@ -299,15 +298,6 @@ def pair_figures(pair: KeypointPair, protocol: KeypointProtocol) -> dict[str, fl
         figures[f'auc_{threshold}'] = area_under_curve(errors.shuffled_px, threshold)
     accuracy = matching_accuracy(matches, ACCURACY_PX)
     return figures | {f'accuracy_{t}': share for t, share in zip(ACCURACY_PX, accuracy, strict=True)}
-
-
-def image_fingerprint(image: ImageArray) -> str:
-    """
-    A hash of the pixels and the size of an image.
-    """
-    digest = hashlib.sha256(repr(image.shape).encode())
-    digest.update(np.ascontiguousarray(image).tobytes())
-    return digest.hexdigest()[:32]
 
 
 def _shown(keypoints: Keypoints, valid: BoolArray | None) -> Keypoints:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from kp2d_ros.core.settings import flatten
 from kp2d_ros.evaluation.html_table import Better, Figure, format_table, make_table
 from kp2d_ros.evaluation.keypoints.run import DataFacts, MethodResult, PairResult
 from kp2d_ros.metrics.keypoint_protocol import ACCURACY_PX, CORNER_PX, KeypointProtocol
-from kp2d_ros.metrics.spread import Spread
+from kp2d_ros.metrics.spread import Spread, finite_or_none
 from kp2d_ros.pairs.homography_sets import ILLUMINATION, VIEWPOINT
 
 FORMAT_VERSION = 1
@@ -29,6 +30,7 @@ _RESAMPLES = 2000
 _FEWEST_SEQUENCES = 3  # to say how much chance there is in a difference
 _FEW_SEQUENCES = 20
 _INTERVAL = (2.5, 97.5)  # percent
+_rounded = partial(finite_or_none, digits=6)
 _TOLD = 2  # rivals of the best method whose intervals a sentence gives
 
 
@@ -324,11 +326,11 @@ def _method_as_dict(method: MethodResult) -> dict[str, Any]:
 
 
 def _means(pairs: Sequence[PairResult]) -> dict[str, float | None]:
-    return {name: _known(mean_of(pairs, name).value) for name in FIGURES}
+    return {name: _rounded(mean_of(pairs, name).value) for name in FIGURES}
 
 
 def _pair_as_dict(result: PairResult) -> dict[str, Any]:
-    figures = {name: _known(result.figures[name]) for name in FIGURES}
+    figures = {name: _rounded(result.figures[name]) for name in FIGURES}
     pair = result.pair
     return {'sequence': pair.sequence, 'source': pair.source, 'target': pair.target} | figures
 
@@ -348,15 +350,8 @@ def _differences(methods: Sequence[MethodResult]) -> list[dict[str, Any]]:
                         'than': second.name,
                         'split': ALL,
                         'figure': name,
-                        'by': _known(gain.value),
-                        'interval_95': None if gain.interval is None else [_known(end) for end in gain.interval],
+                        'by': _rounded(gain.value),
+                        'interval_95': None if gain.interval is None else [_rounded(end) for end in gain.interval],
                     }
                 )
     return found
-
-
-def _known(value: float) -> float | None:
-    """
-    A number to six digits after the point; None for NaN and infinity, which JSON does not know.
-    """
-    return round(value, 6) if math.isfinite(value) else None

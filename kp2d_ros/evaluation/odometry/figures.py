@@ -14,6 +14,7 @@ import numpy as np
 from kp2d_ros.evaluation.html_table import Better, Figure
 from kp2d_ros.metrics.frame_record import Failure
 from kp2d_ros.metrics.run_score import RunScore, frame_counts
+from kp2d_ros.metrics.spread import finite_or_none
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class RunFigure(Figure):
         The number of a run; None where it could not be measured.
         """
         value = _read(score, self.source) if isinstance(self.source, str) else self.source(score)
-        return float(value) if value is not None and np.isfinite(value) else None
+        return None if value is None else finite_or_none(value)
 
 
 def _read(score: RunScore, path: str) -> float | None:

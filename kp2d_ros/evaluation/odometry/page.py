@@ -74,7 +74,11 @@ def make_page(results: Results, summary: Summary, words: Sequence[str], folder: 
         drift=_drift_table(results),
         machine=describe_machine(),
         time_figures=_group(results, summary, TIME_FIGURES),
-        times=make_picture(time_chart(_stage_times(results)), 'Histograms over all images, by stage.', density=DENSITY),
+        times=make_picture(
+            time_chart(_stage_times(results)),
+            'Histograms over all images, by stage; the outer bars hold the tails.',
+            density=DENSITY,
+        ),
         seeds=results.seeds,
         spread=_spread_table(summary),
         sequences=[_sequence(results.of(subject.name), folder) for subject in results.subjects],

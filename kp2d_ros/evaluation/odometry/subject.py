@@ -6,7 +6,6 @@ The sequences of an evaluation, and whether they can be scored at all.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,11 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from kp2d_ros.core.cameras import CameraModel
 from kp2d_ros.core.errors import DataError
 from kp2d_ros.core.records import Float64Array
 from kp2d_ros.core.trajectories import Trajectory
-from kp2d_ros.evaluation.fingerprint import hash_source, hash_trajectory
+from kp2d_ros.evaluation.fingerprint import hash_bytes, hash_source, hash_trajectory
 from kp2d_ros.metrics.pose_error import interpolate_poses
 from kp2d_ros.recordings.sequence import SequenceReader
 from kp2d_ros.recordings.text_tables import read_truth_file
@@ -91,11 +89,13 @@ def make_subject(
             )
         if truth is not None:
             check_truth(str(source), truth, stamps_ns[:count])
+    camera = sequence.camera
+    lens = f'{camera.width} {camera.height} {camera.lens.value}'
     facts = {
         'images': len(sequence),
-        'size': f'{sequence.camera.width}x{sequence.camera.height}',
+        'size': f'{camera.width}x{camera.height}',
         'files': hash_source(source, output),
-        'camera': _hash_camera(sequence.camera),
+        'camera': hash_bytes(lens.encode(), camera.matrix.tobytes(), camera.coefficients.tobytes()),
         'truth': hash_trajectory(truth),
     }
     name = re.sub(r'[^A-Za-z0-9._-]+', '_', sequence.name).strip('._') or 'sequence'
@@ -141,9 +141,3 @@ def _image_stamps(sequence: SequenceReader) -> list[int]:
     """
     known = getattr(sequence, 'stamps_ns', None)
     return list(known) if known is not None else [frame.stamp_ns for frame in islice(sequence, len(sequence))]
-
-
-def _hash_camera(camera: CameraModel) -> str:
-    digest = hashlib.sha256(f'{camera.width} {camera.height} {camera.lens.value}'.encode())
-    digest.update(camera.matrix.tobytes() + camera.coefficients.tobytes())
-    return digest.hexdigest()[:16]

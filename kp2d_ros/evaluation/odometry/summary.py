@@ -19,7 +19,7 @@ from kp2d_ros.evaluation.odometry.run_file import StoredRun, trajectory_values
 from kp2d_ros.evaluation.odometry.subject import Subject
 from kp2d_ros.metrics.frame_record import count_states
 from kp2d_ros.metrics.run_score import RunScore, ScoreRules
-from kp2d_ros.metrics.spread import Interval, confidence_interval
+from kp2d_ros.metrics.spread import Interval, confidence_interval, finite_or_none
 from kp2d_ros.metrics.trajectory import SegmentScore
 
 _EQUAL = 1.05  # methods whose figures differ by a smaller factor are called equal
@@ -231,8 +231,11 @@ _SPREADS = ('rotation_deg', 'direction_deg', 'inlier_ratio')
 
 
 def _interval(interval: Interval) -> dict[str, Any]:
-    numbers = {'mean': interval.mean, 'half_width_95': interval.half_width}
-    return {**{name: x if np.isfinite(x) else None for name, x in numbers.items()}, 'runs': interval.count}
+    return {
+        'mean': finite_or_none(interval.mean),
+        'half_width_95': finite_or_none(interval.half_width),
+        'runs': interval.count,
+    }
 
 
 def _drift(score: SegmentScore) -> dict[str, Any]:

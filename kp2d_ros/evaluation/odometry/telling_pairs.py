@@ -19,6 +19,7 @@ from kp2d_ros.core.trajectories import Trajectory
 from kp2d_ros.drawing.frame import DrawingConfig, draw_result
 from kp2d_ros.metrics.frame_record import FrameRecord
 from kp2d_ros.metrics.pose_error import PairError, pair_errors
+from kp2d_ros.metrics.spread import finite_or_none
 
 _PICTURES = {'worst': 2, 'best': 1}  # of a run, by kind
 _APART = 5  # frames between two pictures: neighbours look alike
@@ -120,10 +121,6 @@ def _figures(record: FrameRecord, pose: RelativePose, error: PairError) -> dict[
         'state': record.state.name,
         'matches': pose.match_count,
         'inliers': pose.inlier_count,
-        'rotation_deg': _known(error.rotation_deg),
-        'direction_deg': _known(error.direction_deg),
+        'rotation_deg': finite_or_none(error.rotation_deg, 6),
+        'direction_deg': finite_or_none(error.direction_deg, 6),
     }
-
-
-def _known(value: float) -> float | None:
-    return round(value, 6) if np.isfinite(value) else None

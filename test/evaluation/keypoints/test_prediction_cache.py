@@ -10,7 +10,7 @@ import pytest
 
 from kp2d_ros.core.errors import DataError
 from kp2d_ros.core.records import Keypoints
-from kp2d_ros.evaluation.keypoints.run import Prediction, PredictionCache, image_fingerprint
+from kp2d_ros.evaluation.keypoints.run import Prediction, PredictionCache
 
 
 def make_prediction(kind: Any = np.float32, count: int = 3) -> Prediction:
@@ -74,11 +74,3 @@ def test_without_a_folder_nothing_is_kept() -> None:
     cache = PredictionCache(None)
     cache.store('m', 'i', make_prediction())
     assert cache.load('m', 'i') is None
-
-
-def test_fingerprints_tell_pixels_and_sizes_apart() -> None:
-    image = np.arange(12, dtype=np.uint8).reshape(3, 4)
-    assert image_fingerprint(image) == image_fingerprint(image.copy())
-    assert image_fingerprint(image) != image_fingerprint(image.reshape(4, 3))
-    assert image_fingerprint(image) != image_fingerprint(image + 1)
-    assert image_fingerprint(np.asfortranarray(image)) == image_fingerprint(image)
