@@ -16,7 +16,7 @@ import pytest
 
 from kp2d_ros.core.errors import ShapeError
 from kp2d_ros.evaluation.html_page import make_picture, render_page
-from kp2d_ros.evaluation.html_table import Better, Cell, Figure, format_table, make_table, tabulate_figures
+from kp2d_ros.evaluation.table import Better, Cell, make_table
 
 VOID = {'meta', 'img', 'br', 'link'}
 HOSTILE = '</td><script>alert("1")</script>&amp;\'\x00\ud800'
@@ -64,11 +64,6 @@ def page_of(folder: Path, template: str, title: str = 'page', **values: object) 
     parts = "{% from 'parts.html.jinja' import bullets, figure, heading, table, terms %}"
     (folder / 'of_the_test.jinja').write_text(parts + template, encoding='utf-8')
     return render_page(folder / 'of_the_test.jinja', title, **values)
-
-
-def best_rows(rows: list[list[Cell]], better: Better, within: str | None = None) -> list[int]:
-    table = make_table(['group', 'figure'], rows, best={'figure': better}, within=within, digits=2)
-    return [number for number, row in enumerate(table.rows) if row[1].is_best]
 
 
 def test_every_text_is_taken_literally(tmp_path: Path) -> None:
@@ -125,48 +120,17 @@ def test_numbers_have_their_digits_and_unknown_ones_a_dash(tmp_path: Path) -> No
     assert Reader(text).texts('td') == ['1.23', '7', '–', '–', 'inf', '0']
 
 
-def test_the_best_number_of_a_column_is_marked(tmp_path: Path) -> None:
+def test_the_mark_of_the_best_number_is_on_the_page(tmp_path: Path) -> None:
     rows: list[list[Cell]] = [['a', 0.5], ['b', 0.9], ['c', None], ['d', float('nan')]]
-    assert best_rows(rows, Better.HIGH) == [1]
-    assert best_rows(rows, Better.LOW) == [0]
     table = make_table(['group', 'figure'], rows, best={'figure': Better.HIGH})
     cells = [a for tag, a in Reader(page_of(tmp_path, '{{ table(it) }}', it=table)).tags if tag == 'td']
     assert [cell.get('class') for cell in cells[:4]] == [None, 'number', None, 'number best']
 
 
-def test_numbers_that_read_the_same_are_equally_good() -> None:
-    assert best_rows([['a', 0.501], ['b', 0.499], ['c', 0.9]], Better.LOW) == [0, 1]
-
-
-def test_nothing_is_best_where_there_is_nothing_to_choose() -> None:
-    assert best_rows([['a', 0.5]], Better.LOW) == []
-    assert best_rows([['a', 0.5], ['b', 0.5]], Better.LOW) == []
-    assert best_rows([['a', 'word'], ['b', None], ['c', 1.0]], Better.LOW) == []
-    assert best_rows([], Better.LOW) == []
-
-
-def test_the_best_is_sought_within_each_group(tmp_path: Path) -> None:
+def test_groups_of_rows_are_set_apart(tmp_path: Path) -> None:
     rows: list[list[Cell]] = [['x', 1.0], ['x', 2.0], ['y', 4.0], ['y', 3.0]]
-    assert best_rows(rows, Better.LOW, within='group') == [0, 3]
     text = page_of(tmp_path, '{{ table(it) }}', it=make_table(['group', 'figure'], rows, within='group'))
     assert [a.get('class') for tag, a in Reader(text).tags if tag == 'tr'] == [None, None, None, 'first', None]
-
-
-def test_a_table_of_figures_takes_heads_digits_and_marks_from_them() -> None:
-    figures = {'error': Figure('error (px)', Better.LOW, 1, 'how far'), 'count': Figure('n', None, 0, 'how many')}
-    rows = [(['a'], {'error': 0.52, 'count': 3.0}), (['b'], {'error': 0.41, 'count': None})]
-    assert format_table(tabulate_figures(['method'], rows, figures)).splitlines() == [
-        'method  error (px)  n',
-        'a             0.5   3',
-        'b             0.4*  -',
-    ]
-
-
-def test_tables_that_do_not_fit_their_headers_are_refused() -> None:
-    with pytest.raises(ShapeError, match='found a row of 1 cells, expected 2'):
-        make_table(['a', 'b'], [[1.0]])
-    with pytest.raises(ShapeError, match='found no column c, expected one of a, b'):
-        make_table(['a', 'b'], [], best={'c': Better.LOW})
 
 
 def test_headings_make_the_contents(tmp_path: Path) -> None:

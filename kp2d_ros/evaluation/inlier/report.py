@@ -15,9 +15,9 @@ from typing import Any
 from kp2d_ros.core.settings import flatten
 from kp2d_ros.drawing.figure import DENSITY, Axes, line_chart
 from kp2d_ros.evaluation.html_page import make_picture, render_page
-from kp2d_ros.evaluation.html_table import Better, Cell, Table, format_table, make_table
 from kp2d_ros.evaluation.inlier.run import THRESHOLDS_PX, InlierReport, SamplingScore
 from kp2d_ros.evaluation.keypoints.run import DataFacts
+from kp2d_ros.evaluation.table import Better, Cell, Table, format_table, make_table
 from kp2d_ros.metrics.spread import confidence_interval, finite_or_none
 
 FORMAT_VERSION = 1

@@ -17,7 +17,6 @@ from kp2d_ros.drawing.caption import LegendEntry, add_caption
 from kp2d_ros.drawing.figure import DENSITY, Axes, Bar, bar_chart, line_chart, time_chart
 from kp2d_ros.drawing.matches import INLIER, OUTLIER, MatchedPair, draw_matches
 from kp2d_ros.evaluation.html_page import Picture, make_picture, render_page
-from kp2d_ros.evaluation.html_table import Better, Cell, Table, make_table, tabulate_figures
 from kp2d_ros.evaluation.keypoints.methods import Method
 from kp2d_ros.evaluation.keypoints.run import EvaluationDesk, MethodResult, PairResult
 from kp2d_ros.evaluation.keypoints.summary import (
@@ -33,6 +32,7 @@ from kp2d_ros.evaluation.keypoints.summary import (
     unknown_notes,
     verdict,
 )
+from kp2d_ros.evaluation.table import Better, Cell, Table, make_table, tabulate_figures
 from kp2d_ros.metrics.keypoint_pair import mutual_matches
 from kp2d_ros.metrics.keypoint_protocol import ACCURACY_PX, CORNER_PX, LARGE_SEQUENCES
 from kp2d_ros.metrics.spread import Spread

@@ -17,8 +17,8 @@ import numpy as np
 
 from kp2d_ros.core.records import Float64Array
 from kp2d_ros.core.settings import flatten
-from kp2d_ros.evaluation.html_table import Better, Figure, format_table, make_table
 from kp2d_ros.evaluation.keypoints.run import DataFacts, MethodResult, PairResult
+from kp2d_ros.evaluation.table import Better, Figure, format_table, make_table
 from kp2d_ros.metrics.keypoint_protocol import ACCURACY_PX, CORNER_PX, KeypointProtocol
 from kp2d_ros.metrics.spread import Spread, finite_or_none
 from kp2d_ros.pairs.homography_sets import ILLUMINATION, VIEWPOINT

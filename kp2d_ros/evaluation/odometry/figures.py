@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kp2d_ros.evaluation.html_table import Better, Figure
+from kp2d_ros.evaluation.table import Better, Figure
 from kp2d_ros.metrics.frame_record import Failure
 from kp2d_ros.metrics.run_score import RunScore, frame_counts
 from kp2d_ros.metrics.spread import finite_or_none

@@ -20,7 +20,6 @@ from kp2d_ros.drawing.figure import DENSITY, Bar, bar_chart, time_chart
 from kp2d_ros.drawing.run_plots import curve_picture, error_picture, trajectory_picture
 from kp2d_ros.evaluation.fingerprint import describe_machine
 from kp2d_ros.evaluation.html_page import Picture, make_picture, render_page
-from kp2d_ros.evaluation.html_table import Better, Cell, Table, make_table, tabulate_figures
 from kp2d_ros.evaluation.odometry.figures import (
     FIGURES,
     PAIR_FIGURES,
@@ -30,6 +29,7 @@ from kp2d_ros.evaluation.odometry.figures import (
     RunFigure,
 )
 from kp2d_ros.evaluation.odometry.summary import Entry, Results, Summary
+from kp2d_ros.evaluation.table import Better, Cell, Table, make_table, tabulate_figures
 from kp2d_ros.metrics.frame_record import count_states
 from kp2d_ros.metrics.trajectory import score_trajectory
 
