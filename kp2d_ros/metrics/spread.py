@@ -84,4 +84,4 @@ def finite_or_none(value: float, digits: int | None = None) -> float | None:
     """
     if not math.isfinite(value):
         return None
-    return float(value) if digits is None else round(float(value), digits)
+    return value if digits is None else round(value, digits)

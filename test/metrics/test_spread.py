@@ -56,3 +56,4 @@ def test_equal_numbers_leave_no_doubt() -> None:
 def test_json_is_given_numbers_alone() -> None:
     assert [finite_or_none(value) for value in (1.25, float('nan'), float('inf'))] == [1.25, None, None]
     assert finite_or_none(2 / 3, digits=3) == 0.667
+    assert isinstance(finite_or_none(3), int)  # a count stays one

@@ -34,7 +34,7 @@ class RunFigure(Figure):
         The number of a run; None where it could not be measured.
         """
         value = _read(score, self.source) if isinstance(self.source, str) else self.source(score)
-        return None if value is None else finite_or_none(value)
+        return None if value is None else finite_or_none(float(value))
 
 
 def _read(score: RunScore, path: str) -> float | None:
