@@ -13,6 +13,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -76,14 +77,14 @@ def positive_int(text: str) -> int:
     """
     The ``type`` of an option that is a number of things.
     """
-    return _above_zero(int(text))
+    return _above_zero(text, int)
 
 
 def positive_float(text: str) -> float:
     """
     The ``type`` of an option that is a finite number above 0.
     """
-    return _above_zero(float(text))
+    return _above_zero(text, float)
 
 
 def run_guarded(run: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
@@ -123,10 +124,12 @@ def run_command(
     return run_guarded(run, parser.parse_intermixed_args(argv))  # settings may stand before and after options
 
 
-def _above_zero(value: _Number) -> _Number:
-    if not 0 < value < float('inf'):
-        raise argparse.ArgumentTypeError(f'found {value}, expected a number above 0')
-    return value
+def _above_zero(text: str, kind: Callable[[str], _Number]) -> _Number:
+    with suppress(ValueError):
+        value = kind(text)
+        if 0 < value < float('inf'):
+            return value
+    raise argparse.ArgumentTypeError(f'found {text!r}, expected {"a whole" if kind is int else "a"} number above 0')
 
 
 def _method_help(purpose: str, default: str | None) -> str:

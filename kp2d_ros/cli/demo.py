@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from kp2d_ros.cli.command import add_method_option, run_command
 from kp2d_ros.cli.ros_processes import ProcessGroup, find_executable, isolated_environment
-from kp2d_ros.core.errors import DataError
+from kp2d_ros.core.errors import ConfigError, DataError
 from kp2d_ros.inference.extractor import ExtractorConfig
 from kp2d_ros.inference.pipeline import configure_method
 
@@ -84,7 +84,12 @@ def run(args: argparse.Namespace) -> int:
     """
     from kp2d_ros.core.files import claim_folder
 
+    if not 0 <= args.rate < float('inf'):
+        raise ConfigError(f'--rate: found {args.rate:g}, expected a number from 0 on')
+    configure_method(args.method, ExtractorConfig())  # what cannot be used is said before the work
     with claim_folder(args.out):
+        for name in ('frontend', 'replay'):
+            find_executable(name)
         return _run(args)
 
 

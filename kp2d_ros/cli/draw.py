@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -37,6 +38,10 @@ from kp2d_ros.odometry.matching import match
 from kp2d_ros.recordings.image_decoding import read_image
 from kp2d_ros.recordings.image_files import IMAGE_SUFFIXES
 from kp2d_ros.recordings.sources import add_reading_options, open_sources
+
+# Options that one kind of input alone takes.
+_OF_FRAMES = ('max_frames', 'alone', 'image_topic', 'camera_info_topic', 'ground_truth_topic', 'camera', 'calibration')
+_OF_PAIRS = ('ransac',)
 
 SUMMARY = 'Draw keypoints and scores of an image, matches of a pair, or tracks through a video, a bag or a folder.'
 
@@ -108,14 +113,23 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f'INPUT: found {len(paths)} paths, expected one, or two images')
     method = _find_method(args.method, load_pipeline_config(args.config, settings))
     are_images = [path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir() for path in paths]
+    if len(paths) == 1:
+        _refuse_options(_OF_PAIRS, 'a pair of images', args)
     if len(paths) == 1 and not are_images[0]:
         _draw_frames(paths[0], method, args)
     elif all(are_images):
+        _refuse_options(_OF_FRAMES, 'a video, bag or folder', args)
         _draw_images(paths, method, args)
     else:
         path = paths[are_images.index(False)]
         raise DataError(f'{path}: is not an image file; expected two images, or one bag, video or folder')
     return 0
+
+
+def _refuse_options(names: Sequence[str], owner: str, args: argparse.Namespace) -> None:
+    for name in names:
+        if getattr(args, name) not in (None, False):
+            raise ConfigError(f'--{name.replace("_", "-")}: found for {args.inputs[0]}, expected for {owner} alone')
 
 
 def _find_method(word: str, config: PipelineConfig) -> _Method:

@@ -42,11 +42,14 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from kp2d_ros.core.files import claim_folder
+    from kp2d_ros.core.packages import is_installed, missing_package
     from kp2d_ros.core.settings import flatten
     from kp2d_ros.evaluation.odometry.run import replay_offline
     from kp2d_ros.evaluation.odometry.run_file import RunInfo, format_summary
     from kp2d_ros.inference.pipeline import build_extractor, build_frontend, configure_method, load_pipeline_config
 
+    if args.plot and not is_installed('matplotlib'):
+        raise missing_package('--plot', 'matplotlib')
     config = load_pipeline_config(args.config, args.settings)
     if args.method:
         config = replace(config, extractor=configure_method(args.method, config.extractor))

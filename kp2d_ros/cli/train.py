@@ -63,8 +63,10 @@ def run(args: argparse.Namespace) -> int:
     if end.is_first:
         with suppress(BackendError):  # without matplotlib there is no picture of the course of the run
             draw_curves(read_metrics(request.out / METRICS_FILE), request.out / 'curves.png', request.out.name)
-        word = 'finished' if end.finished else 'stopped; go on with: kp2d train --resume'
+        word = 'finished' if end.finished else 'stopped'
         print(f'{word} {request.out} at step {end.step}')
+        if not end.finished:
+            print(f'go on with: kp2d train --resume {request.out}')
     return 0 if end.finished else INTERRUPTED
 
 

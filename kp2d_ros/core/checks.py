@@ -41,6 +41,8 @@ def check_image(image: npt.NDArray[Any]) -> None:
 
     :raises ShapeError: if the type or shape differs.
     """
+    if not isinstance(image, np.ndarray):
+        raise ShapeError(f'image: found {type(image).__name__}, expected a NumPy array')
     fits = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
     if image.dtype != np.uint8 or not fits or image.size == 0:
         raise ShapeError(

@@ -99,7 +99,8 @@ def _check_range(path: str, value: Any, info: SettingInfo) -> None:
         low = -float('inf') if info.minimum is None else info.minimum
         high = float('inf') if info.maximum is None else info.maximum
         if not low <= value <= high:  # written so that NaN is refused
-            raise ConfigError(f'{path}: found {value!r}, expected a number from {low:g} to {high:g}')
+            end = 'on' if high == float('inf') else f'to {high:g}'
+            raise ConfigError(f'{path}: found {value!r}, expected a number from {low:g} {end}')
 
 
 def validate(settings: Any, path: str = '') -> None:

@@ -95,9 +95,10 @@ def read_tum(path: Path) -> Trajectory:
             values = np.array([float(word) for word in words[1:]])
         except ValueError as error:
             raise DataError(f'{path}, line {number}: {error}') from error
-        if values.shape != (7,) or not np.isfinite(values).all():
+        if values.shape != (7,) or not np.isfinite(values).all() or not values[3:].any():
             raise DataError(
-                f'{path}, line {number}: found {line.strip()!r}, expected 8 finite numbers: time tx ty tz qx qy qz qw'
+                f'{path}, line {number}: found {line.strip()!r}, expected 8 finite numbers: time tx ty tz qx qy qz qw, '
+                'of which qx qy qz qw are not all 0'
             )
         stamps.append(stamp_ns)
         poses.append(transform_from(rotation_from_quaternion(values[3:]), values[:3]))

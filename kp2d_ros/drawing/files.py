@@ -108,5 +108,8 @@ class _Video:
         self._writer.release()
         # OpenCV does not say when a disk is full.
         written = int(cv2.VideoCapture(str(self.part)).get(cv2.CAP_PROP_FRAME_COUNT))
-        if written < self._count:
-            raise DataError(f'{self._path}: cannot be written: {written} of {self._count} pictures fit')
+        if written < max(1, self._count):
+            raise DataError(
+                f'{self._path}: cannot be written: found {max(0, written)} pictures in it, expected {self._count}; '
+                'the disk may be full'
+            )

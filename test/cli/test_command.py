@@ -54,7 +54,7 @@ def test_numbers_that_must_be_above_zero_are_refused_by_the_parser(
     with pytest.raises(SystemExit) as ended:
         run_command('kp2d x', 'Count.', add, refuse, [f'--count={text}'])
     assert ended.value.code == 2
-    assert 'argument --count: ' in capsys.readouterr().err
+    assert f'argument --count: found {text!r}, expected a' in capsys.readouterr().err
 
 
 def test_unparsable_arguments_end_with_the_status_of_argparse(capsys: pytest.CaptureFixture[str]) -> None:

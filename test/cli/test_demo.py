@@ -44,8 +44,19 @@ def test_without_a_sourced_workspace_the_demo_says_what_to_do(
     pytest.importorskip('rosbags', reason='rosbags is not installed (extra: bags)')
     monkeypatch.setenv('AMENT_PREFIX_PATH', '')
     assert main(['frames=2', 'width=64', 'height=48', 'samples=1', '--out', str(tmp_path)]) == 1
-    error = capsys.readouterr().err
+    out, error = capsys.readouterr()
     assert 'make build' in error and error.count('\n') == 1
+    assert 'render' not in out
+
+
+@pytest.mark.parametrize(('words', 'message'), [(['--rate=-1'], 'found -1'), (['--method', 'surf'], "found 'surf'")])
+def test_what_cannot_be_used_is_said_before_anything_is_made(
+    words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*words, '--out', str(tmp_path / 'out')]) == 1
+    out, error = capsys.readouterr()
+    assert message in error and error.count('\n') == 1 and not out
+    assert not (tmp_path / 'out').exists()
 
 
 def test_a_second_demo_does_not_clear_the_folder_of_the_first(

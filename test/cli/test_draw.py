@@ -132,3 +132,20 @@ def test_refuses_in_one_line(
     assert main(['--quiet', *(arguments if '--out' in arguments else [*arguments, '--out', 'out'])]) == 1
     error = capsys.readouterr().err
     assert error.startswith('error: ') and message in error and error.count('\n') == 1
+
+
+@pytest.mark.parametrize(
+    ('inputs', 'option'),
+    [
+        (['0.png'], '--image-topic=/x'),
+        (['0.png', '1.png'], '--max-frames=2'),
+        (['0.png'], '--ransac=homography'),
+        ([''], '--ransac=homography'),
+    ],
+)
+def test_an_option_of_another_kind_of_input_is_refused(
+    inputs: list[str], option: str, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / 'out'
+    assert main([*(str(images / name) for name in inputs), option, '--method', 'orb', '--out', str(out)]) == 1
+    assert f'error: {option.partition("=")[0]}: found for ' in capsys.readouterr().err and not out.exists()

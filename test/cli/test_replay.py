@@ -149,3 +149,21 @@ def test_the_picture_is_drawn_on_request(folder: Path, tmp_path: Path) -> None:
     words = [str(folder), '--method', 'orb', '--out', str(tmp_path), '--quiet', '--plot', '--max-frames', '4']
     assert main(words) == 0
     assert (tmp_path / 'trajectory.png').stat().st_size > 1000
+
+
+def test_a_picture_that_cannot_be_drawn_is_said_before_the_work(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr('kp2d_ros.core.packages.find_spec', lambda name: None)
+    assert main([str(folder), '--method', 'orb', '--out', str(tmp_path / 'out'), '--plot']) == 1
+    assert 'matplotlib' in capsys.readouterr().err and not (tmp_path / 'out').exists()
+
+
+def test_an_empty_trajectory_is_explained(tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / 'dark').mkdir()
+    for number in range(3):
+        cv2.imwrite(str(tmp_path / 'dark' / f'{number}.png'), np.zeros((240, 320), np.uint8))
+    words = ['--calibration', str(folder / 'camera.yaml'), '--method', 'orb', '--out', str(tmp_path / 'out'), '--quiet']
+    assert main([str(tmp_path / 'dark'), *words]) == 0
+    out = capsys.readouterr().out
+    assert 'mean brightness 0 of 255' in out and 'of 3 frames, see run.json' in out

@@ -162,7 +162,7 @@ def test_a_run_stopped_by_ctrl_c_goes_on_to_the_same_bits(
     with monkeypatch.context() as patch:
         patch.setattr(TrainingBar, 'show', interrupt)
         assert main(['v4', '--data', str(photos), '--out', str(tmp_path / 'run'), *SHORT]) == 130
-    assert 'stopped; go on with: kp2d train --resume' in capsys.readouterr().out
+    assert f'go on with: kp2d train --resume {tmp_path / "run"}\n' in capsys.readouterr().out
     assert signal.getsignal(signal.SIGINT) is before
     assert main(['--resume', str(tmp_path / 'run')]) == 0
     assert_same_run(tmp_path / 'run', finished)

@@ -57,6 +57,12 @@ def test_refuses_what_is_no_image(shape: tuple[Any, ...], kind: Any) -> None:
         check_image(np.zeros(shape, kind))
 
 
+def test_a_list_is_no_image() -> None:
+    image: Any = [[1, 2]]
+    with pytest.raises(ShapeError, match='found list, expected a NumPy array'):
+        check_image(image)
+
+
 @pytest.mark.parametrize('error', [ConfigError, ShapeError, DataError, BackendError])
 def test_every_error_belongs_to_one_family(error: Any) -> None:
     assert issubclass(error, Kp2dError)

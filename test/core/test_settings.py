@@ -71,7 +71,7 @@ def test_whole_numbers_do_for_floats_and_lists_for_tuples() -> None:
         ({'matching': {'ratio': True}}, 'matching.ratio: found True (bool), expected float'),
         ({'matching': {'mutual': 1}}, 'matching.mutual: found 1 (int), expected bool'),
         ({'matching': 3}, 'matching: found 3, expected keys and values'),
-        ({'limit': 0}, 'limit: found 0, expected a number from 1 to inf'),
+        ({'limit': 0}, 'limit: found 0, expected a number from 1 on'),
         ({'limit': 2.5}, 'limit: found 2.5 (float), expected int or NoneType'),
         ({'sizes': [1, 'two']}, "sizes[1]: found 'two' (str), expected int"),
         ({'sizes': 7}, 'sizes: found 7 (int)'),

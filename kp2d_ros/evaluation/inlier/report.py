@@ -159,6 +159,8 @@ def _difference(first: SamplingScore, second: SamplingScore) -> str:
         return 'is not comparable with'
     if found.count > 1 and abs(found.mean) <= found.half_width:
         return f'is no different ({found.mean:+.3f} +- {found.half_width:.3f}) from'
+    if round(found.mean, 3) == 0:
+        return 'is as good as'
     spread = f' +- {found.half_width:.3f}' if found.count > 1 else ''
     return f'is {"better" if found.mean > 0 else "worse"} by {abs(found.mean):.3f}{spread} than'
 

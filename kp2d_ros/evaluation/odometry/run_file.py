@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import platform
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -271,7 +272,9 @@ def _summary_lines(info: RunInfo, score: RunScore) -> Iterator[str]:
     if score.stages:
         yield '  ms (median) ' + ', '.join(f'{stage} {spread.median:.1f}' for stage, spread in score.stages.items())
     if not len(score.path):
-        yield '  trajectory  empty: no frame has a pose; the reasons are in run.json'
+        reasons = Counter(frame.pose.reason for frame in score.frames if frame.pose is not None and frame.pose.reason)
+        first, count = reasons.most_common(1)[0] if reasons else ('none is known', 0)
+        yield f'  trajectory  empty: no frame has a pose; {first} ({count} of {len(score.frames)} frames, see run.json)'
         return
     count = len(score.segments)
     yield f'  trajectory  {len(score.path)} poses in {count} scale segment{"" if count == 1 else "s"}'

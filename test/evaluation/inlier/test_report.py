@@ -59,6 +59,10 @@ def test_differences_that_may_be_chance_are_called_so() -> None:
     assert 'worse by 0.300' in verdict(report_of(opencv_prosac_by_io_net=(0.2, 0.2)))[2]
 
 
+def test_no_difference_is_neither_better_nor_worse() -> None:
+    assert 'guided is as good as uniform' in verdict(report_of(uniform=(0.5,), guided=(0.5,), filtered=(0.5,)))[2]
+
+
 def test_the_classifier_is_put_in_words() -> None:
     first, second = verdict(report_of())[:2]
     assert first.startswith('40.0 % of 1000 matches in 20 pairs are right. Of those that IO-Net takes for right 80.0 %')
