@@ -144,7 +144,7 @@ def _clear(files: _Files) -> None:
             path.unlink(missing_ok=True)
         files.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DataError(f'{files.folder}: cannot be written: {error}') from error
+        raise DataError(f'{files.folder}: cannot be written: {error.strerror or error}') from error
 
 
 def _play(files: _Files, sequence: SimulatedSequence, args: argparse.Namespace) -> None:

@@ -239,7 +239,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding='utf-8')
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f'{path}: cannot be read: {error}') from error
+        raise ConfigError(f'{path}: cannot be read: {getattr(error, "strerror", None) or error}') from error
     if text.startswith('%YAML:'):  # OpenCV's first line (EuRoC, Kalibr): a directive to nobody else
         text = text.partition('\n')[2]
     values = _parse(text, str(path))

@@ -60,7 +60,7 @@ def hash_file(path: Path) -> str:
             while block := file.read(1 << 20):
                 digest.update(block)
     except OSError as error:
-        raise DataError(f'{path}: cannot be read: {error}') from error
+        raise DataError(f'{path}: cannot be read: {error.strerror or error}') from error
     return digest.hexdigest()
 
 

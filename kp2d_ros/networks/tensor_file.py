@@ -62,7 +62,7 @@ def read_tensor_file(path: Path) -> TensorFile:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (it is not a dict)
     except OSError as error:
-        raise DataError(f'{path}: cannot be read: {error}') from error
+        raise DataError(f'{path}: cannot be read: {error.strerror or error}') from error
     except (safetensors.SafetensorError, ValueError) as error:
         raise DataError(f'{path}: is not a safetensors file, or is cut short: {error}') from error
     try:

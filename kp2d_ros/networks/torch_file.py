@@ -85,7 +85,7 @@ def read_torch_file(path: Path) -> TorchFile:
     except DataError as error:
         raise DataError(f'{path}: {error}') from error
     except OSError as error:
-        raise DataError(f'{path}: cannot be read: {error}') from error
+        raise DataError(f'{path}: cannot be read: {error.strerror or error}') from error
     except _BROKEN as error:
         raise DataError(f'{path}: is broken or cut short: {str(error)[:300]}') from error
 

@@ -77,7 +77,7 @@ def write_bag(path: Path, sequence: SequenceReader, config: BagConfig | None = N
             _write(Path(part) / path.name, sequence, config or BagConfig())
             (Path(part) / path.name).rename(path)
     except (WriterError, OSError, sqlite3.Error) as error:
-        raise DataError(f'{path}: cannot be written: {error}') from error
+        raise DataError(f'{path}: cannot be written: {getattr(error, "strerror", None) or error}') from error
 
 
 def _write(path: Path, sequence: SequenceReader, config: BagConfig) -> None:

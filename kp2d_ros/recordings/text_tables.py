@@ -56,7 +56,7 @@ def read_rows(path: Path) -> list[Row]:
     try:
         text = path.read_text(encoding='utf-8-sig')
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f'{path}: cannot be read: {error}') from error
+        raise DataError(f'{path}: cannot be read: {getattr(error, "strerror", None) or error}') from error
     lines = ((number, line.strip()) for number, line in enumerate(text.splitlines(), start=1))
     return [Row(path, number, line) for number, line in lines if line and not line.startswith('#')]
 

@@ -131,7 +131,7 @@ def test_a_number_of_images_that_is_none_is_refused_before_anything_is_written(
         (['FOLDER', 'matching.ration=0.8'], 'did you mean matching.ratio?'),
         (['FOLDER', '--method', 'surf'], "found 'surf'"),
         (['FOLDER', '--method', 'kp2d', 'extractor.model=nothing'], "found 'nothing', which is no file"),
-        (['FOLDER', '--config', 'missing.yaml'], 'missing.yaml: cannot be read'),
+        (['FOLDER', '--config', 'missing.yaml'], 'missing.yaml: cannot be read: No such file or directory\n'),
     ],
 )
 def test_what_cannot_be_used_is_one_line_and_status_1(

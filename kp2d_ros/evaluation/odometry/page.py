@@ -244,7 +244,7 @@ def _pairs(entry: Entry, folder: Path) -> list[Picture]:
         try:
             data = path.read_bytes()
         except OSError as error:
-            raise DataError(f'{path}: cannot be read: {error}') from error
+            raise DataError(f'{path}: cannot be read: {error.strerror or error}') from error
         pictures.append(make_picture(data, _picture_caption(picture), density=_PHOTO_DENSITY))
     return pictures
 
