@@ -59,6 +59,9 @@ def run(args: argparse.Namespace) -> int:
             f'{args.source}: the camera is not calibrated, so no pose can be found; name its calibration with '
             '--calibration YAML, as camera_calibration writes it (kp2d draw needs none)'
         )
+    width, height = sequence.camera.width, sequence.camera.height
+    if 0 < config.max_side_px < max(width, height):
+        print(f'images of {width}x{height} are worked on with {config.max_side_px} px on the longer side (max_side_px)')
     extractor = build_extractor(config.extractor)
     info = RunInfo(
         source=sequence.name,

@@ -167,3 +167,13 @@ def test_an_empty_trajectory_is_explained(tmp_path: Path, folder: Path, capsys: 
     assert main([str(tmp_path / 'dark'), *words]) == 0
     out = capsys.readouterr().out
     assert 'mean brightness 0 of 255' in out and 'of 3 frames, see run.json' in out
+
+
+@pytest.mark.parametrize(('setting', 'is_said'), [('max_side_px=160', True), ('max_side_px=0', False)])
+def test_a_working_size_below_that_of_the_images_is_said_once(
+    setting: str, is_said: bool, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ['--method', 'orb', '--out', str(tmp_path), '--quiet', '--max-frames', '3', setting]
+    assert main([str(folder), *words]) == 0
+    said = 'images of 320x240 are worked on with 160 px on the longer side'
+    assert capsys.readouterr().out.count(said) == int(is_said)
