@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from kp2d_ros.core.cameras import CameraModel, LensModel
 from kp2d_ros.core.checks import check_image
-from kp2d_ros.core.errors import DataError, ShapeError
+from kp2d_ros.core.errors import ConfigError, DataError, ShapeError
 from kp2d_ros.core.records import Frame, FrontendResult, ImageArray, Keypoints, Matches, RelativePose
 from kp2d_ros.core.settings import build
 from kp2d_ros.inference.extractor import Extractor, ExtractorConfig
@@ -61,6 +61,8 @@ class ImageExtractor:
     def __init__(self, extractor: Extractor, max_side_px: int = _WORKING_SIDE_PX) -> None:
         self.extractor = extractor
         self.info = extractor.info
+        if max_side_px < 0:
+            raise ConfigError(f'max_side_px: found {max_side_px}, expected pixels, or 0 for images as they are')
         self._max_side_px = max_side_px
 
     def extract(self, image: AnyImage, *, color: Color | None = None) -> Keypoints:

@@ -114,6 +114,11 @@ def test_large_images_are_worked_on_at_a_bounded_size_in_their_own_pixels(images
     assert found.xy[:, 0].max() > 2000
 
 
+def test_a_negative_size_is_refused() -> None:
+    with pytest.raises(ConfigError, match='max_side_px: found -1'):
+        kp2d_ros.load_extractor('orb', max_side_px=-1)
+
+
 def test_unknown_words_and_settings_are_refused_with_the_nearest_one() -> None:
     with pytest.raises(ConfigError, match='did you mean sift'):
         kp2d_ros.load_extractor('sifd')
