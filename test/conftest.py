@@ -6,7 +6,9 @@ Fixtures that every test may use.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import cv2
@@ -130,3 +132,22 @@ def quick_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     png = cv2.imencode('.png', np.zeros((4, 4), np.uint8))[1].tobytes()
     for name in ('bar_chart', 'trajectory_picture', 'error_picture', 'curve_picture', 'time_chart'):
         monkeypatch.setattr(f'kp2d_ros.evaluation.odometry.page.{name}', lambda *_: png)
+
+
+@pytest.fixture
+def disk_that_holds() -> Callable[[int], AbstractContextManager[None]]:
+    """
+    While it lasts, no file of this process grows beyond so many bytes: for the call under test alone, because pytest
+    writes its own report as well.
+    """
+
+    @contextmanager
+    def limited(size: int) -> Iterator[None]:
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    return limited

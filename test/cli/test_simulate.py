@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-import resource
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NoReturn
 
@@ -52,7 +53,12 @@ def test_a_bag_that_exists_is_not_overwritten(tmp_path: Path, capsys: pytest.Cap
 @pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
 @pytest.mark.parametrize('ending', ['Ctrl-C', 'full disk'])
 def test_what_ends_early_leaves_nothing_and_the_next_run_writes(
-    ending: str, storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ending: str,
+    storage: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    disk_that_holds: Callable[[int], AbstractContextManager[None]],
 ) -> None:
     pytest.importorskip('rosbags', reason='rosbags is not installed (extra: bags)')
     command = [*SMALL, '--out', str(tmp_path / 'bag'), '--storage', storage]
@@ -61,10 +67,8 @@ def test_what_ends_early_leaves_nothing_and_the_next_run_writes(
             patched.setattr(SimulatedSequence, 'render', interrupt)
             assert main(command) == 130
         else:
-            limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-            resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, limits[1]))
-            assert main(command) == 1
-            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            with disk_that_holds(30_000):
+                assert main(command) == 1
             error = capsys.readouterr().err
             assert 'bag: cannot be written' in error and error.count('\n') == 1
     assert list(tmp_path.iterdir()) == []

@@ -4,12 +4,11 @@ import errno
 import fcntl
 import json
 import os
-import resource
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,16 +24,6 @@ with claim_folder(Path(sys.argv[1])):
     print('claimed', flush=True)
     sys.stdin.read()
 """
-
-
-@contextmanager
-def disk_that_holds(size: int) -> Iterator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @contextmanager
@@ -69,7 +58,9 @@ def test_a_new_file_has_the_permissions_that_the_process_gives(tmp_path: Path) -
     assert stat.S_IMODE((tmp_path / 'text.txt').stat().st_mode) == 0o640
 
 
-def test_a_full_disk_keeps_the_old_file_and_leaves_no_part_of_the_new_one(tmp_path: Path) -> None:
+def test_a_full_disk_keeps_the_old_file_and_leaves_no_part_of_the_new_one(
+    tmp_path: Path, disk_that_holds: Callable[[int], AbstractContextManager[None]]
+) -> None:
     write_text(tmp_path / 'run.json', 'old')
     with disk_that_holds(1000), pytest.raises(DataError, match=r'run\.json: cannot be written: File too large'):
         write_text(tmp_path / 'run.json', 'x' * 5000)

@@ -6,8 +6,8 @@ Pictures of keypoints and matches: what is drawn where, what the legend says, an
 
 from __future__ import annotations
 
-import resource
-from collections.abc import Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -135,21 +135,12 @@ def test_a_video_refuses_a_picture_of_another_size(tmp_path: Path) -> None:
             add('two', np.zeros((48, 32, 3), np.uint8))
 
 
-@pytest.fixture
-def full_disk() -> Iterator[None]:
-    """
-    No file grows beyond 20 kB.
-    """
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
-@pytest.mark.usefixtures('full_disk')
 @pytest.mark.parametrize('name', ['clip.avi', 'clip.mp4', 'folder'])
-def test_a_full_disk_leaves_nothing_that_is_cut(tmp_path: Path, rng: np.random.Generator, name: str) -> None:
-    with pytest.raises(DataError, match=f'{name}.*: cannot be written'), open_sink(tmp_path / name, 5.0) as add:
+def test_a_full_disk_leaves_nothing_that_is_cut(
+    tmp_path: Path, rng: np.random.Generator, name: str, disk_that_holds: Callable[[int], AbstractContextManager[None]]
+) -> None:
+    error = pytest.raises(DataError, match=f'{name}.*: cannot be written')
+    with error, disk_that_holds(20_000), open_sink(tmp_path / name, 5.0) as add:
         for _ in range(5):
             add('noise', rng.integers(0, 256, (240, 320, 3), dtype=np.uint8))
     assert not any(path.is_file() for path in tmp_path.rglob('*'))
