@@ -40,6 +40,7 @@ from kp2d_ros.inference.pipeline import (
 from kp2d_ros.inference.pipeline import (
     load_extractor as load_choice,
 )
+from kp2d_ros.odometry.frontend import FrontendConfig
 from kp2d_ros.odometry.matching import MatchingConfig
 from kp2d_ros.odometry.matching import match as match_keypoints
 from kp2d_ros.recordings.camera_yaml import fit_coefficients
@@ -47,7 +48,7 @@ from kp2d_ros.recordings.camera_yaml import fit_coefficients
 Color = Literal['rgb', 'bgr', 'gray']
 AnyImage = npt.NDArray[Any] | None  # checked when it comes; None is what cv2.imread gives for no image
 
-_WORKING_SIDE_PX = 1280
+_WORKING_SIDE_PX = FrontendConfig().max_side_px
 
 
 class ImageExtractor:
