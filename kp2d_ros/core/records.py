@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from enum import IntEnum
+from enum import Enum, IntEnum
 from typing import Any, TypeVar
 
 import numpy as np
@@ -87,13 +87,62 @@ class PoseModel(IntEnum):
     ROTATION = 4
 
 
+class Sensor(str, Enum):
+    """
+    What the frontend looks with; only the last two know metres.
+    """
+
+    MONO = 'mono'
+    STEREO = 'stereo'
+    RGBD = 'rgbd'
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RightImage:
+    """
+    The second image of a stereo pair, as ``image`` and ``camera`` of a :class:`Frame`; it need not be rectified.
+
+    ``left_from_right`` is the pose (4, 4) of the right camera in the left one, in metres: a rectified pair has the
+    identity but for ``[0, 3]``, the baseline, which is positive. None: not known, so there are no metres.
+
+    :raises ShapeError: as :class:`Frame`.
+    """
+
+    stamp_ns: int
+    image: ImageArray
+    camera: CameraModel | None = None
+    left_from_right: Float64Array | None = None
+
+    def __post_init__(self) -> None:
+        _check_camera_image('right camera', self.image, self.camera)
+        if self.left_from_right is not None:
+            check_shape('left_from_right', self.left_from_right, (4, 4))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DepthImage:
+    """
+    Depth registered to the image of a :class:`Frame`: ``metres`` (H, W) float32 along the optical axis.
+
+    What is not a positive finite number was not measured (REP-117). The size may be smaller than that of the image by a
+    common factor.
+    """
+
+    stamp_ns: int
+    metres: Float32Array
+
+    def __post_init__(self) -> None:
+        check_shape('depth', self.metres, ('H', 'W'))
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """
     One image with its time and, where it is known, its camera.
 
     ``image`` is uint8, (H, W) gray or (H, W, 3) RGB. ``seq`` counts the frames handed in by one source. ``camera`` is
-    None without calibration: keypoints and matches still flow, poses do not.
+    None without calibration: keypoints and matches still flow, poses do not. ``right`` and ``depth`` are what a stereo
+    rig or a depth camera saw at the same time.
 
     :raises ShapeError: if the image is not uint8 of such a shape, or the camera is for another image size.
     """
@@ -103,15 +152,21 @@ class Frame:
     image: ImageArray
     camera: CameraModel | None = None
     frame_id: str = ''
+    right: RightImage | None = None
+    depth: DepthImage | None = None
 
     def __post_init__(self) -> None:
-        check_image(self.image)
-        height, width = self.image.shape[:2]
-        if self.camera is not None and (self.camera.width, self.camera.height) != (width, height):
-            raise ShapeError(
-                f'camera: found a calibration for {self.camera.width}x{self.camera.height}, '
-                f'expected one for the image size {width}x{height}'
-            )
+        _check_camera_image('camera', self.image, self.camera)
+
+
+def _check_camera_image(name: str, image: ImageArray, camera: CameraModel | None) -> None:
+    check_image(image)
+    height, width = image.shape[:2]
+    if camera is not None and (camera.width, camera.height) != (width, height):
+        raise ShapeError(
+            f'{name}: found a calibration for {camera.width}x{camera.height}, '
+            f'expected one for the image size {width}x{height}'
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +279,8 @@ class FrontendResult:
 
     ``keypoints`` are as found, but for matched ones, which are aligned with the reference by their patches.
     ``bearing_xy`` is (N, 2) float32, the undistorted rays of the keypoints at z = 1, or None without calibration.
+    ``inverse_depth`` (N,) along the optical axis of the camera, in the inverse unit of ``world_from_camera``, and their
+    standard deviations ``inverse_depth_sigma`` (N,), infinite where nothing is known; None where no depth can be.
     ``track_ids`` (N,) uint32 live across frames and never come back; ``track_ages`` (N,) uint16 count the frames a
     track has been seen in before this one (0: new). ``reference_xy`` and ``current_xy`` are (M, 2) float32, the matched
     pixels; ``inlier`` is (M,) bool; ``inlier_probability`` is (M,) float32 or None where nothing estimates it.
@@ -250,3 +307,5 @@ class FrontendResult:
     scale_segment: int
     stage_ms: Mapping[str, float] = field(default_factory=dict)
     working_size: tuple[int, int] = (0, 0)
+    inverse_depth: Float64Array | None = None
+    inverse_depth_sigma: Float64Array | None = None

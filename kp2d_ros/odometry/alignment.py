@@ -97,17 +97,19 @@ def align(
     reference_xy: Float32Array,
     current_xy: Float32Array,
     config: AlignmentConfig,
+    *,
+    may_turn: bool = True,
 ) -> tuple[Float32Array, BoolArray]:
     """
     (M, 2) positions in the current image of the points at ``reference_xy`` (M, 2), and (M,) which of them moved.
 
-    The patches of the current image are turned and zoomed as most of the matches say.
-
     :param current_xy: (M, 2) where they were found; those that cannot be aligned stay there.
+    :param may_turn: whether the patches of the current image are turned and zoomed as most of the matches say; not so
+        between the cameras of a rig, which stand side by side.
     """
     if config.window_px < 3 or not len(current_xy):
         return current_xy, np.zeros(len(current_xy), np.bool_)
-    turn = _common_turn(reference_xy, current_xy)
+    turn = _common_turn(reference_xy, current_xy) if may_turn else None
     height, width = current.size
     patches, found_xy = current.flat, current_xy
     if turn is not None:

@@ -13,7 +13,10 @@ import numpy as np
 from kp2d_ros.core.records import Float32Array, Float64Array, Matches, PoseModel, ScaleKind, TrackingState
 from kp2d_ros.core.se3 import invert_transform
 from kp2d_ros.odometry.motion import Motion, MotionConfig
+from kp2d_ros.odometry.rays import InverseDepths, unknown_depths
 from kp2d_ros.odometry.view import View, placed_view
+
+_SHORTEST = 0.01  # metres that a step of unknown length may well be long
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +38,14 @@ class Link:
 class Placement:
     """
     Where a frame ended up: its motion with the last word on its state, and the pose of its camera in a scale segment.
+
+    ``depths`` (N,) are those of its keypoints in the unit of the segment.
     """
 
     motion: Motion
     world_from_camera: Float64Array
     segment: int
+    depths: InverseDepths
 
 
 class Chain:
@@ -48,16 +54,20 @@ class Chain:
 
     A segment has one unit of length: its first step that two views show has length 1. Until then it has no unit, and
     rotations alone are chained. Where neither the scale nor the motion can be carried on, the next segment begins.
+    A metric chain has the metre for its unit from the beginning, and never another segment: where the motion cannot be
+    carried on, it goes on from the last pose.
     """
 
-    def __init__(self, segment: int = 0) -> None:
+    def __init__(self, segment: int = 0, is_metric: bool = False) -> None:
         """
         :param segment: number of the first scale segment.
+        :param is_metric: whether the depths of the views are measured, in metres.
         """
         self._reference: View | None = None
         self._last: View | None = None
         self._segment = segment
-        self._has_unit = False
+        self._is_metric = is_metric
+        self._has_unit = is_metric
         self._velocity: Float64Array | None = None
         self._state = TrackingState.INITIALISING
         self._age = 0
@@ -107,23 +117,26 @@ class Chain:
             return False
         return not (self._has_unit and (motion.begins_chain or motion.model is PoseModel.ROTATION))
 
-    def begin(self, view: View) -> None:
+    def begin(self, view: View, motion: Motion) -> Placement:
         """
         Give up the reference and start anew from a view without a pose.
         """
         if self._reference is not None:
             self._break()
         self._state = TrackingState.INITIALISING
+        view = self._at_origin(view)
         self._set_reference(view)
+        return Placement(motion, view.world_from_camera, self._segment, view.measured)
 
-    def lose(self, motion: Motion) -> Placement:
+    def lose(self, motion: Motion, view: View) -> Placement:
         """
         Where a frame is that shows nothing: nobody knows; the reference stays.
         """
         self._state = TrackingState.LOST
         self._lost_frames += 1
         self._velocity = None
-        return Placement(motion, np.eye(4) if self._last is None else self._last.world_from_camera, self._segment)
+        pose = np.eye(4) if self._last is None else self._last.world_from_camera
+        return Placement(motion, pose, self._segment, view.measured)
 
     def follow(self, link: Link, config: MotionConfig) -> Placement:
         """
@@ -133,7 +146,7 @@ class Chain:
         self._state = motion.state
         if motion.state is TrackingState.INITIALISING:  # without calibration: from frame to frame
             self._set_reference(link.view)
-            return Placement(motion, np.eye(4), self._segment)
+            return Placement(motion, np.eye(4), self._segment, link.view.measured)
         if motion.state is TrackingState.LOST:
             return self._endure(link, config)
         self._lost_frames = 0
@@ -146,12 +159,39 @@ class Chain:
         """
         Take the length of a first step as the unit; of a new segment, if there was one already.
         """
+        if self._is_metric:
+            return self._as_long_as_before(motion)
         if self._has_unit:
             self._break()
             reason = 'the scale could not be carried on: a new segment begins'
             motion = replace(motion, state=TrackingState.DEGRADED, reason=reason)
         self._has_unit = True
         return motion
+
+    def _as_long_as_before(self, motion: Motion) -> Motion:
+        """
+        A step whose length nobody measured: as long as a steady motion would make it, and as uncertain as it is long.
+        """
+        expected = np.eye(4) if self._reference is None else self._reference.world_from_camera
+        if self.expected_pose is not None:
+            expected = invert_transform(expected) @ self.expected_pose
+        length = float(np.linalg.norm(expected[:3, 3])) if self.expected_pose is not None else 0.0
+        step = motion.reference_from_current.copy()
+        step[:3, 3] *= length
+        covariance = motion.covariance.copy()
+        covariance[:3] *= max(length, _SHORTEST)
+        covariance[:, :3] *= max(length, _SHORTEST)
+        reason = 'too few points of known depth: the length of the step is that of a steady motion'
+        return replace(
+            motion,
+            state=TrackingState.DEGRADED,
+            reference_from_current=step,
+            covariance=covariance,
+            depths=unknown_depths(len(motion.inlier)),
+            scale=ScaleKind.CHAINED,
+            begins_chain=False,
+            reason=reason,
+        )
 
     def _advance(self, link: Link, config: MotionConfig) -> Placement:
         """
@@ -161,7 +201,7 @@ class Chain:
         reference = link.reference if self._reference is None else self._reference  # moved if the segment is new
         view = placed_view(link.view, reference, link.matches, motion)
         is_due = self._is_due(motion, config)
-        if is_due and self._has_unit and motion.model is PoseModel.ROTATION:
+        if is_due and self._has_unit and motion.model is PoseModel.ROTATION and not self._is_metric:
             self._break()  # how far the camera went since the reference is not known
             view = replace(view, world_from_camera=np.eye(4))
         elif self._last is not None:
@@ -169,19 +209,28 @@ class Chain:
         self._last = view
         if is_due:
             self._set_reference(view)
-        return Placement(motion, view.world_from_camera, self._segment)
+        return Placement(motion, view.world_from_camera, self._segment, view.depths)
 
     def _endure(self, link: Link, config: MotionConfig) -> Placement:
         """
         Keep the reference for some frames without a pose, then start anew.
         """
-        placement = self.lose(link.motion)
+        placement = self.lose(link.motion, link.view)
         if self._lost_frames > config.max_lost_frames:
             self._break()
-            self._set_reference(replace(link.view, world_from_camera=np.eye(4)))
-            motion = replace(link.motion, reason=f'{link.motion.reason}; a new segment begins here')
-            placement = Placement(motion, np.eye(4), self._segment)
+            view = self._at_origin(link.view)
+            self._set_reference(view)
+            begun = 'the last pose is gone on from' if self._is_metric else 'a new segment begins here'
+            motion = replace(link.motion, reason=f'{link.motion.reason}; {begun}')
+            placement = Placement(motion, view.world_from_camera, self._segment, view.measured)
         return placement
+
+    def _at_origin(self, view: View) -> View:
+        """
+        A view where the chain is begun from: at the origin of the segment, in a metric chain at the last pose.
+        """
+        pose = np.eye(4) if self._last is None or not self._is_metric else self._last.world_from_camera
+        return replace(view, world_from_camera=pose)
 
     def _is_due(self, motion: Motion, config: MotionConfig) -> bool:
         """
@@ -216,6 +265,9 @@ class Chain:
         """
         Begin the next segment: the reference is its origin, and it has no unit yet.
         """
+        if self._is_metric:
+            self._velocity = None
+            return
         self._segment += 1
         self._has_unit = False
         self._velocity = None

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-The monocular frontend: keypoints, matches, tracks and the motion of the camera, one image at a time.
+The frontend: keypoints, matches, tracks and the motion of the camera, one frame at a time.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from kp2d_ros.core.errors import DataError
 from kp2d_ros.core.records import (
     Float32Array,
     Float64Array,
@@ -24,19 +25,31 @@ from kp2d_ros.core.records import (
     Keypoints,
     Matches,
     RelativePose,
+    ScaleKind,
+    Sensor,
     TrackingState,
 )
 from kp2d_ros.core.se3 import invert_transform
 from kp2d_ros.core.settings import section, setting, validate
 from kp2d_ros.odometry.alignment import AlignableImage, AlignmentConfig
 from kp2d_ros.odometry.chain import Chain, Link, Placement
+from kp2d_ros.odometry.depth_sources import DepthMap, DepthSource, RgbdConfig, StereoConfig, StereoDepth
 from kp2d_ros.odometry.image_size import shrink_image, unshrink_pixels
 from kp2d_ros.odometry.matching import MatchingConfig, match
 from kp2d_ros.odometry.motion import MotionConfig, estimate_motion, no_pose
 from kp2d_ros.odometry.ransac import RansacConfig
 from kp2d_ros.odometry.rays import no_rays, rays_from_pixels, unknown_depths
 from kp2d_ros.odometry.texture import texture_at
-from kp2d_ros.odometry.view import NO_TRACKS, TrackTable, View, aligned_view, matched_rays, misfit, predicted_pixels
+from kp2d_ros.odometry.view import (
+    NO_TRACKS,
+    TrackTable,
+    View,
+    aligned_view,
+    matched_rays,
+    measured_view,
+    misfit,
+    predicted_pixels,
+)
 
 A = TypeVar('A', bound='npt.NDArray[Any]')
 
@@ -66,7 +79,14 @@ class FrontendConfig:
         maximum=255.0,
         runtime=True,
     )
+    sensor: str = setting(
+        Sensor.MONO.value,
+        'what looks: mono; stereo: a second camera beside; rgbd: a depth image; the last two know metres',
+        choices=tuple(each.value for each in Sensor),
+    )
     matching: MatchingConfig = section(MatchingConfig)
+    stereo: StereoConfig = section(StereoConfig)
+    rgbd: RgbdConfig = section(RgbdConfig)
     alignment: AlignmentConfig = section(AlignmentConfig)
     ransac: RansacConfig = section(RansacConfig)
     motion: MotionConfig = section(MotionConfig)
@@ -81,7 +101,8 @@ class Frontend:
 
     Each frame is compared with a reference: an earlier frame that stays until the motion is large enough to be seen.
     Its matched keypoints are moved to where the patches around them agree best with those of the reference.
-    The depths of its keypoints carry the scale from step to step; the first step of a scale segment has length 1.
+    The depths of its keypoints carry the scale from step to step; the first step of a scale segment has length 1. With
+    a stereo rig or a depth camera depths are measured in every frame, and all lengths are metres.
 
     :param extract: gives the keypoints of an image.
     :param judge: says how likely matches are right; None: nothing does.
@@ -97,8 +118,15 @@ class Frontend:
         self._judge = judge
         self._config = config
         self._tracks = TrackTable()
-        self._chain = Chain()
+        self._chain = Chain(is_metric=self.is_metric)
         self._is_first = True
+
+    @property
+    def is_metric(self) -> bool:
+        """
+        Whether lengths are metres.
+        """
+        return self._config.sensor != Sensor.MONO.value
 
     @property
     def config(self) -> FrontendConfig:
@@ -109,9 +137,12 @@ class Frontend:
 
     def configure(self, config: FrontendConfig) -> None:
         """
-        Use other settings from the next frame on; reference, tracks and scale stay.
+        Use other settings from the next frame on; reference, tracks and scale stay, unless the sensor is another one.
         """
+        is_other = config.sensor != self._config.sensor
         self._config = config
+        if is_other:
+            self.restart()
 
     def exchange(self, extract: Callable[[ImageArray], Keypoints], judge: JudgeMatches | None = None) -> None:
         """
@@ -123,7 +154,7 @@ class Frontend:
         """
         Forget what was seen: the next frame is a first one. Numbers of tracks and segments go on, none is used twice.
         """
-        self._chain = Chain(self._chain.segment if self._is_first else self._chain.segment + 1)
+        self._chain = Chain(self._chain.segment if self._is_first else self._chain.segment + 1, self.is_metric)
         self._is_first = True
 
     def reset(self) -> None:
@@ -131,19 +162,22 @@ class Frontend:
         Forget everything: the next frame is the first one, tracks and segments are numbered from 0.
         """
         self._tracks = TrackTable()
-        self._chain = Chain()
+        self._chain = Chain(is_metric=self.is_metric)
         self._is_first = True
 
     def process(self, frame: Frame) -> FrontendResult:
         """
         Extract, compare with the reference, carry tracks and scale on, choose the next reference.
+
+        :raises DataError: if the frame lacks what the sensor should see, or its rig is none.
         """
-        clock = StageClock('inference', 'match', 'pose')
+        clock = StageClock('inference', 'match', 'pose', *(['depth'] if self.is_metric else []))
         with clock.stage('inference'):
             image, scale = shrink_image(frame.image, self._config.max_side_px)
             keypoints = self._extract(image)
+        source = self._depth_source(frame, image, clock)
         with clock.stage('match'):
-            view = self._view(frame, image, scale, keypoints)
+            view = self._view(frame, image, scale, keypoints, source)
         if view.has_texture.sum() < self._config.ransac.min_matches:
             return self._lose(view, clock)
         reference = self._chain.reference
@@ -160,7 +194,30 @@ class Frontend:
             placement = self._chain.follow(link, self._config.motion)
         return self._result(link, placement, clock)
 
-    def _view(self, frame: Frame, image: ImageArray, scale: Float64Array, keypoints: Keypoints) -> View:
+    def _depth_source(self, frame: Frame, image: ImageArray, clock: StageClock) -> DepthSource | None:
+        """
+        What measures the depths in a frame; None with one camera.
+        """
+        config = self._config
+        if not self.is_metric:
+            return None
+        with clock.stage('depth'):
+            if config.sensor == Sensor.RGBD.value:
+                if frame.depth is None:
+                    raise DataError('frame: found no depth image, expected one with every image (sensor is rgbd)')
+                return DepthMap(frame.depth, (image.shape[0], image.shape[1]), config.rgbd)
+            if frame.right is None:
+                raise DataError('frame: found no right image, expected one with every left one (sensor is stereo)')
+            return StereoDepth(frame.right, self._extract, config.max_side_px, config.stereo, config.alignment)
+
+    def _view(
+        self,
+        frame: Frame,
+        image: ImageArray,
+        scale: Float64Array,
+        keypoints: Keypoints,
+        source: DepthSource | None,
+    ) -> View:
         """
         A frame without tracks, depths and pose, and the keypoints (N) of its ``image`` shrunk by ``scale``.
         """
@@ -176,6 +233,8 @@ class Frontend:
             has_texture=np.asarray(texture_at(alignable.gray, keypoints.xy) >= self._config.min_texture),
             rays=no_rays(len(keypoints)) if camera is None else rays_from_pixels(camera, keypoints.xy),
             tracks=NO_TRACKS,
+            source=source,
+            measured=unknown_depths(len(keypoints)),
             depths=unknown_depths(len(keypoints)),
             world_from_camera=np.eye(4),
         )
@@ -190,20 +249,22 @@ class Frontend:
         )
         motion = no_pose(0, TrackingState.LOST, reason)
         link = self._track(Link(self._chain.reference or view, view, Matches.empty(), motion))
-        return self._result(link, self._chain.lose(motion), clock)
+        return self._result(link, self._chain.lose(motion, link.view), clock)
 
     def _begin(self, view: View, obstacle: str, clock: StageClock) -> FrontendResult:
         """
         The result of a frame that cannot be compared; it becomes the reference.
         """
         motion = no_pose(0, TrackingState.INITIALISING, obstacle)
+        view = _measure(view, clock)
         link = self._track(Link(view, view, Matches.empty(), motion))
-        self._chain.begin(link.view)
-        return self._result(link, Placement(motion, np.eye(4), self._chain.segment), clock)
+        return self._result(link, self._chain.begin(link.view, motion), clock)
 
     def _result(self, link: Link, placement: Placement, clock: StageClock) -> FrontendResult:
         pose = None if self._is_first else _relative_pose(link, placement)
         self._is_first = False
+        if pose is not None and self.is_metric:
+            pose = replace(pose, scale=ScaleKind.METRIC)
         return _result(link, placement, pose, clock)
 
     def _compare(self, reference: View, view: View, clock: StageClock) -> Link:
@@ -218,6 +279,7 @@ class Frontend:
             if config.ransac.guided:
                 order = np.argsort(-(matches.scores if probability is None else probability), kind='stable')
                 matches, probability = matches.take(order), None if probability is None else probability[order]
+        view = _measure(view, clock)  # where the keypoints are now
         with clock.stage('pose'):
             if view.camera is None:
                 motion = no_pose(len(matches), TrackingState.INITIALISING, 'the camera is not calibrated')
@@ -239,6 +301,13 @@ class Frontend:
         return replace(link, reference=reference, view=replace(link.view, tracks=carried.current))
 
 
+def _measure(view: View, clock: StageClock) -> View:
+    if view.source is None:
+        return view
+    with clock.stage('depth'):
+        return measured_view(view)
+
+
 def _result(link: Link, placement: Placement, pose: RelativePose | None, clock: StageClock) -> FrontendResult:
     """
     What a frame gave, in pixels of the image as it came.
@@ -251,6 +320,8 @@ def _result(link: Link, placement: Placement, pose: RelativePose | None, clock: 
         stamp_ns=view.stamp_ns,
         keypoints=Keypoints(_read_only(xy), _read_only(found.scores), _read_only(found.descriptors)),
         bearing_xy=None if view.camera is None else view.rays.xy.astype(np.float32),
+        inverse_depth=_read_only(placement.depths.value),
+        inverse_depth_sigma=_read_only(placement.depths.sigma),
         track_ids=_read_only(view.tracks.ids),
         track_ages=_read_only(view.tracks.ages),
         matches=matches,

@@ -75,6 +75,20 @@ def match(
         ``config.search_radius_px`` is not 0; a row of NaN is searched everywhere.
     :raises ShapeError: if the two descriptors are not of one kind and length.
     """
+    if predicted_xy is None or not config.search_radius_px > 0:
+        return match_where(reference, current, config)
+    check_shape('predicted_xy', predicted_xy, (len(reference), 2))
+    return match_where(reference, current, config, ~_is_far(predicted_xy, current.xy, config.search_radius_px))
+
+
+def match_where(
+    reference: Keypoints, current: Keypoints, config: MatchingConfig, allowed: npt.NDArray[np.bool_] | None = None
+) -> Matches:
+    """
+    As :func:`match`, among the pairs that are ``allowed`` (N, M); None: all.
+
+    :raises ShapeError: if the two descriptors are not of one kind and length.
+    """
     found, wanted = current.descriptors, reference.descriptors
     if found.dtype != wanted.dtype or found.shape[1] != wanted.shape[1]:
         raise ShapeError(
@@ -84,9 +98,8 @@ def match(
     if not len(reference) or not len(current):
         return Matches.empty()
     cosine = _products(_unit_vectors(wanted), _unit_vectors(found))
-    if predicted_xy is not None and config.search_radius_px > 0:
-        check_shape('predicted_xy', predicted_xy, (len(reference), 2))
-        cosine[_is_far(predicted_xy, current.xy, config.search_radius_px)] = _EXCLUDED
+    if allowed is not None:
+        cosine[~allowed] = _EXCLUDED
     rows, columns = _nearest(cosine, config.mutual)
     best = cosine[rows, columns]
     cosine[rows, columns] = _EXCLUDED

@@ -114,6 +114,27 @@ def is_known(depths: InverseDepths) -> BoolArray:
     return np.asarray(depths.sigma < _LARGEST_RELATIVE_SIGMA * depths.value)
 
 
+def fuse_depths(first: InverseDepths, second: InverseDepths) -> InverseDepths:
+    """
+    What two independent estimates (N,) of the same inverse depths say together.
+
+    Where they contradict each other the second one counts, as uncertain as the two differ.
+    """
+    if not np.isfinite(second.sigma).any():
+        return first
+    apart = np.abs(first.value - second.value)
+    both = np.isfinite(first.sigma) & np.isfinite(second.sigma)
+    contradict = both & (apart > _GATE_SIGMAS * np.hypot(first.sigma, second.sigma))
+    first_belief, second_belief = 1.0 / first.sigma**2, 1.0 / second.sigma**2
+    belief = first_belief + second_belief
+    safe = np.maximum(belief, np.finfo(np.float64).tiny)
+    value = (first_belief * first.value + second_belief * second.value) / safe
+    sigma = np.where(belief > 0.0, 1.0 / np.sqrt(safe), np.inf)
+    return InverseDepths(
+        np.where(contradict, second.value, value), np.where(contradict, np.maximum(second.sigma, apart), sigma)
+    )
+
+
 def scale_ratio(old: InverseDepths, new: InverseDepths) -> ScaleRatio:
     """
     The scale that the same points have in two units: a weighted median of log ratios, outliers gated, then their mean.

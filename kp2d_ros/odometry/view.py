@@ -15,8 +15,17 @@ from kp2d_ros.core.cameras import CameraModel
 from kp2d_ros.core.records import BoolArray, Float64Array, Keypoints, Matches
 from kp2d_ros.core.se3 import invert_transform, renormalised
 from kp2d_ros.odometry.alignment import AlignableImage, AlignmentConfig, align
+from kp2d_ros.odometry.depth_sources import DepthSource
 from kp2d_ros.odometry.motion import MatchedRays, Motion
-from kp2d_ros.odometry.rays import InverseDepths, Rays, carry_depths, is_known, place_depths, rays_from_pixels
+from kp2d_ros.odometry.rays import (
+    InverseDepths,
+    Rays,
+    carry_depths,
+    fuse_depths,
+    is_known,
+    place_depths,
+    rays_from_pixels,
+)
 
 _ID_COUNT = 2**32
 _LARGEST_AGE = np.iinfo(np.uint16).max
@@ -53,6 +62,7 @@ class View:
     ``has_texture`` (N,) says around which of them there is anything to see.
     ``image``, ``camera`` and all pixels are of the image as it is worked on, shrunk by ``scale`` (2,) in x and y.
     Without a camera the ``rays`` are all NaN. ``depths`` and ``world_from_camera`` are in the unit of the chain.
+    ``measured`` are the depths that a sensor, the ``source``, gave for this frame alone; unknown with one camera.
     """
 
     seq: int
@@ -64,6 +74,8 @@ class View:
     has_texture: BoolArray
     rays: Rays
     tracks: Tracks
+    source: DepthSource | None
+    measured: InverseDepths
     depths: InverseDepths
     world_from_camera: Float64Array
 
@@ -116,6 +128,16 @@ def aligned_view(reference: View, current: View, matches: Matches, config: Align
     return replace(current, keypoints=replace(current.keypoints, xy=xy), rays=rays)
 
 
+def measured_view(view: View) -> View:
+    """
+    The view with the depths that its sensor measures where its keypoints are.
+    """
+    if view.source is None or view.camera is None:
+        return view
+    measured = view.source.measure(view.image, view.keypoints, view.rays)
+    return replace(view, measured=measured, depths=measured)
+
+
 def matched_rays(reference: View, current: View, matches: Matches) -> MatchedRays:
     """
     What the motion between two views is estimated from.
@@ -133,14 +155,15 @@ def matched_rays(reference: View, current: View, matches: Matches) -> MatchedRay
 
 def placed_view(view: View, reference: View, matches: Matches, motion: Motion) -> View:
     """
-    The view at the end of a motion, with the inverse depths that its inliers bring along from the reference.
+    The view at the end of a motion, with the inverse depths that its inliers bring along from the reference and those
+    that a sensor measured.
     """
     rows, columns = matches.reference_index[motion.inlier], matches.current_index[motion.inlier]
     seen = motion.depths.take(motion.inlier)
     carried = carry_depths(reference.rays.take(rows), seen, motion.reference_from_current)
     return replace(
         view,
-        depths=place_depths(len(view.keypoints), columns, carried),
+        depths=fuse_depths(place_depths(len(view.keypoints), columns, carried), view.measured),
         world_from_camera=renormalised(reference.world_from_camera @ motion.reference_from_current),
     )
 

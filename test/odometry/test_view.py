@@ -45,6 +45,8 @@ def see(rng: np.random.Generator) -> Callable[..., tuple[View, Any]]:
             has_texture=np.ones(len(keypoints), np.bool_),
             rays=rays,
             tracks=NO_TRACKS,
+            source=None,
+            measured=unknown_depths(len(keypoints)),
             depths=depths,
             world_from_camera=world_from_camera,
         )
