@@ -17,15 +17,14 @@ from typing import Protocol
 import numpy as np
 
 from kp2d_ros.core.cameras import CameraModel
-from kp2d_ros.core.errors import DataError
 from kp2d_ros.core.records import DepthImage, Float32Array, Float64Array, ImageArray, Keypoints, RightImage
+from kp2d_ros.core.rectification import RectifiedRig, rectify_rig
 from kp2d_ros.core.settings import Settings, setting
 from kp2d_ros.odometry.alignment import AlignableImage, AlignmentConfig, align
 from kp2d_ros.odometry.image_size import shrink_image
 from kp2d_ros.odometry.matching import MatchingConfig, match_where
 from kp2d_ros.odometry.rays import InverseDepths, Rays, place_depths, rays_from_pixels, unknown_depths
 
-_MIN_BASELINE = 1e-3  # metres; nearer cameras tell nothing
 _BEHIND_SIGMAS = 3.0  # by so much a far point may seem to lie beyond infinity
 
 
@@ -76,40 +75,6 @@ class DepthSource(Protocol):
         """
         Inverse depths (N,) in 1/m of the N keypoints of an image; of some of them nothing is known.
         """
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RectifiedRig:
-    """
-    Rotations that turn the rays of both cameras of a rig into axes whose x is the baseline, of ``baseline`` metres.
-
-    There, a point of inverse depth rho is seen at the same y by both, and at x smaller by ``baseline`` rho by the
-    right one (the epipolar geometry of Fusiello, Trucco, Verri, 2000, for rays instead of images).
-    """
-
-    from_left: Float64Array
-    from_right: Float64Array
-    baseline: float
-
-
-def rectify_rig(left_from_right: Float64Array) -> RectifiedRig:
-    """
-    The rig of a pose (4, 4) of the right camera in the left one.
-
-    :raises DataError: if the two cameras stand in the same place, or behind each other.
-    """
-    offset, rotation = left_from_right[:3, 3], left_from_right[:3, :3]
-    baseline = float(np.linalg.norm(offset))
-    if not _MIN_BASELINE < baseline < np.inf:
-        raise DataError(f'stereo baseline: found {baseline:g} m, expected at least {_MIN_BASELINE:g}')
-    x = offset / baseline
-    forward = np.array([0.0, 0.0, 1.0]) + rotation[:, 2]  # between the two optical axes
-    y = np.cross(forward, x)
-    length = float(np.linalg.norm(y))
-    if length < 0.5:
-        raise DataError('stereo rig: found one camera before the other, expected them side by side')
-    axes = np.stack([x, y / length, np.cross(x, y / length)])
-    return RectifiedRig(axes, axes @ rotation, baseline)
 
 
 class StereoDepth:
