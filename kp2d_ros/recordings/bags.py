@@ -170,7 +170,7 @@ def _fields_of(info: Any) -> CameraInfoFields:
     """
     The fields of a CameraInfo, whose matrices have upper-case names in ROS 1.
     """
-    d, k, p = (getattr(info, name, None) for name in 'dkp')
+    d, k, p, r = (getattr(info, name, None) for name in 'dkpr')
     roi = info.roi
     return CameraInfoFields(
         width=int(info.width),
@@ -179,6 +179,7 @@ def _fields_of(info: Any) -> CameraInfoFields:
         d=info.D if d is None else d,
         k=info.K if k is None else k,
         p=info.P if p is None else p,
+        r=info.R if r is None else r,
         binning=(int(info.binning_x), int(info.binning_y)),
         roi=(int(roi.x_offset), int(roi.y_offset), int(roi.width), int(roi.height)),
     )

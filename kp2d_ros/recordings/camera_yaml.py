@@ -35,6 +35,7 @@ class CameraInfoFields:
     d: Sequence[float]
     k: Sequence[float]
     p: Sequence[float] = (0.0,) * 12
+    r: Sequence[float] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
     binning: tuple[int, int] = (0, 0)
     roi: tuple[int, int, int, int] = (0, 0, 0, 0)
 

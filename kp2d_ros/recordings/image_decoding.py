@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-Pixels of ROS image messages and image files: any encoding in, 8-bit gray or RGB out.
+Pixels of ROS image messages and image files: any encoding in, 8-bit gray or RGB out, or depth in metres.
 
 The fields are taken one by one, not as a message: the node and the bag reader use the same functions. What is not a
 whole image is refused; nothing is guessed.
@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from kp2d_ros.core.errors import DataError
-from kp2d_ros.core.records import ImageArray
+from kp2d_ros.core.records import Float32Array, ImageArray
+from kp2d_ros.recordings.depth_compression import decode_rvl
 
 MAX_PIXELS = 2**25  # of a compressed image, read from its header before anything is unpacked: 8K video (100 MB)
 _SHOWN = 40  # characters of a name that a message brings
@@ -93,6 +94,9 @@ _UNPACKED_NAMES = {  # by samples and channels, what OpenCV's decoder returns
 
 SUPPORTED_ENCODINGS = tuple(_PIXEL_FORMATS)
 
+DEPTH_UNITS = {'16uc1': 1e-3, 'mono16': 1e-3, '32fc1': 1.0}  # metres by encoding (REP-118)
+_DEPTH_HEADER = struct.Struct('<i2f')  # of compressed_depth_image_transport: format, quantisation A and B
+
 
 def decode_image(encoding: str, height: int, width: int, step: int, is_bigendian: bool, data: Any) -> ImageArray:
     """
@@ -108,22 +112,27 @@ def decode_image(encoding: str, height: int, width: int, step: int, is_bigendian
     pixel_format = _PIXEL_FORMATS.get(encoding.strip().lower())
     if pixel_format is None:
         raise DataError(f'encoding: found {encoding[:_SHOWN]!r}, expected one of {", ".join(SUPPORTED_ENCODINGS)}')
-    _check_size(encoding, pixel_format, height, width)
-    sample_type = np.dtype(pixel_format.samples).newbyteorder('>' if is_bigendian else '<')
-    pixel_bytes = pixel_format.channels * sample_type.itemsize
-    if step < width * pixel_bytes:
-        raise DataError(f'step: found {step}, expected at least {width * pixel_bytes} for {width} pixels of {encoding}')
     rows = height * 3 // 2 if pixel_format.planar else height
-    found = memoryview(data).nbytes
-    if found < rows * step:
-        raise DataError(
-            f'image data: found {found} bytes, expected {rows * step} for {width}x{height} {encoding} with step {step}'
-        )
-    shape, strides = (rows, width, pixel_format.channels), (step, pixel_bytes, sample_type.itemsize)
-    samples = np.ndarray(shape, sample_type, np.frombuffer(data, np.uint8), strides=strides)
-    if pixel_format.channels == 1:
-        samples = samples[:, :, 0]
-    return _to_picture(np.ascontiguousarray(samples, sample_type.newbyteorder('=')), pixel_format)
+    _check_size(encoding, pixel_format, height, width)
+    samples = _samples_of(pixel_format, (rows, width), step, is_bigendian, data)
+    return _to_picture(samples, pixel_format)
+
+
+def decode_depth(  # noqa: PLR0913 - the six fields of a message, and one setting
+    encoding: str, height: int, width: int, step: int, is_bigendian: bool, data: Any, depth_scale: float = 0.0
+) -> Float32Array:
+    """
+    Depth (H, W) in metres of the fields of a ``sensor_msgs/Image``; what was not measured is no positive finite number.
+
+    16UC1 (or mono16, which does not say that it is depth) counts millimetres, 32FC1 metres (REP-118).
+
+    :param depth_scale: metres that a 1 stands for; 0: as the encoding says.
+    :raises DataError: as :func:`decode_image`, or if the encoding is none of depth.
+    """
+    unit = _depth_unit(encoding)
+    pixel_format = _PIXEL_FORMATS[encoding.strip().lower()]
+    _check_size(encoding, pixel_format, height, width)
+    return _to_metres(_samples_of(pixel_format, (height, width), step, is_bigendian, data), depth_scale or unit)
 
 
 def decode_compressed(format_name: str, data: Any) -> ImageArray:
@@ -138,11 +147,46 @@ def decode_compressed(format_name: str, data: Any) -> ImageArray:
     if 'compresseddepth' in format_name.lower():
         format_name = format_name[:_SHOWN]
         raise DataError(f'compressed image: found the depth format {format_name!r}, expected jpeg or png')
-    content = bytes(data)
-    width, height = _compressed_size(content, format_name)
-    if not 0 < width * height <= MAX_PIXELS:
-        raise DataError(f'compressed image: found {width}x{height} pixels, expected 1 to {MAX_PIXELS}')
-    return _unpack(content, format_name, f'compressed image {format_name[:_SHOWN]!r} of {width}x{height}')
+    content = _checked(bytes(data), format_name)
+    return _unpack(content, format_name, f'compressed image {format_name[:_SHOWN]!r}')
+
+
+def decode_compressed_depth(format_name: str, data: Any, depth_scale: float = 0.0) -> Float32Array:
+    """
+    Depth (H, W) in metres of the fields of a ``sensor_msgs/CompressedImage`` of compressed_depth_image_transport.
+
+    Twelve bytes, then a PNG of 16 bits, or RVL with its width and height before it. 32FC1 is stored as a quantised
+    inverse depth, ``A / (stored - B)`` metres. A 16-bit PNG without those bytes is read as well: so does the plain
+    compressed transport send depth.
+
+    :param format_name: ``16UC1; compressedDepth png``, ``32FC1; compressedDepth rvl``.
+    :param depth_scale: as for :func:`decode_depth`.
+    :raises DataError: if it is no whole depth image, larger than ``MAX_PIXELS``.
+    """
+    encoding, content = format_name.partition(';')[0], bytes(data)
+    unit = depth_scale or _depth_unit(encoding)
+    if content.startswith(_PNG_START):
+        return _to_metres(_unpack_depth(content, format_name), unit)
+    if len(content) < _DEPTH_HEADER.size:
+        raise DataError(f'compressed depth: found {len(content)} bytes, expected a header of {_DEPTH_HEADER.size}')
+    _, quantum_a, quantum_b = _DEPTH_HEADER.unpack_from(content)
+    content = content[_DEPTH_HEADER.size :]
+    is_rvl = 'rvl' in format_name.lower()
+    stored = decode_rvl(content, MAX_PIXELS) if is_rvl else _unpack_depth(content, format_name)
+    if encoding.strip().lower() != '32fc1':
+        return _to_metres(stored, unit)
+    with np.errstate(all='ignore'):  # a damaged header is no reason for a warning
+        metres = np.float32(quantum_a) / (stored.astype(np.float32) - np.float32(quantum_b))
+    return _to_metres(np.where(stored > 0, metres, np.float32(np.nan)), unit)
+
+
+def decode_depth_file(content: bytes, metres_per_unit: float) -> Float32Array:
+    """
+    Depth (H, W) in metres of a 16-bit PNG file.
+
+    :raises DataError: if it is none, or one of more than ``MAX_PIXELS``.
+    """
+    return _to_metres(_unpack_depth(content, 'depth file'), metres_per_unit)
 
 
 def decode_file(content: bytes) -> ImageArray:
@@ -183,6 +227,59 @@ def _check_size(encoding: str, pixel_format: _PixelFormat, height: int, width: i
         raise DataError(f'image size: found {width}x{height}, expected a multiple of {columns}x{rows} for {encoding}')
 
 
+def _samples_of(
+    pixel_format: _PixelFormat, size: tuple[int, int], step: int, is_bigendian: bool, data: Any
+) -> npt.NDArray[Any]:
+    """
+    Contiguous samples (H, W) or (H, W, channels) of so many rows and columns.
+    """
+    rows, width = size
+    sample_type = np.dtype(pixel_format.samples).newbyteorder('>' if is_bigendian else '<')
+    pixel_bytes = pixel_format.channels * sample_type.itemsize
+    if step < width * pixel_bytes:
+        least = width * pixel_bytes
+        raise DataError(f'step: found {step}, expected at least {least}: {width} pixels of {pixel_bytes} bytes')
+    found = memoryview(data).nbytes
+    if found < rows * step:
+        raise DataError(f'image data: found {found} bytes, expected {rows * step}: {rows} rows with a step of {step}')
+    shape, strides = (rows, width, pixel_format.channels), (step, pixel_bytes, sample_type.itemsize)
+    samples = np.ndarray(shape, sample_type, np.frombuffer(data, np.uint8), strides=strides)
+    if pixel_format.channels == 1:
+        samples = samples[:, :, 0]
+    return np.ascontiguousarray(samples, sample_type.newbyteorder('='))
+
+
+def _depth_unit(encoding: str) -> float:
+    """
+    Metres that a 1 stands for.
+    """
+    unit = DEPTH_UNITS.get(encoding.strip().lower())
+    if unit is None:
+        found = encoding.strip()[:_SHOWN]
+        raise DataError(f'depth encoding: found {found!r}, expected 16UC1 (millimetres), 32FC1 (metres) or mono16')
+    return unit
+
+
+def _to_metres(samples: npt.NDArray[Any], unit: float) -> Float32Array:
+    if samples.dtype == np.float32 and unit == 1.0:
+        return samples
+    with np.errstate(over='ignore'):
+        return np.asarray(samples.astype(np.float32) * np.float32(unit), np.float32)
+
+
+def _unpack_depth(content: bytes, format_name: str) -> npt.NDArray[np.uint16]:
+    """
+    The numbers of a PNG of 16-bit gray.
+    """
+    what = f'depth image {format_name[:_SHOWN]!r}'
+    if not content.startswith(_PNG_START):
+        raise DataError(f'{what}: found {content[:4].hex(" ") or "nothing"} at its beginning, expected a PNG')
+    samples = _unpack_samples(_checked(content, format_name), what)
+    if samples.dtype != np.uint16 or samples.ndim != 2:
+        raise DataError(f'{what}: found {samples.dtype} of shape {samples.shape}, expected 16 bit gray')
+    return samples
+
+
 def _to_picture(samples: npt.NDArray[Any], pixel_format: _PixelFormat) -> ImageArray:
     """
     8-bit gray or RGB of contiguous samples (H, W) or (H, W, channels).
@@ -202,6 +299,16 @@ def _stretch(samples: npt.NDArray[Any]) -> ImageArray:
     if not low < high:
         return np.zeros(values.shape, np.uint8)
     return np.asarray(np.rint(np.where(finite, values - low, 0.0) * (255.0 / (high - low))), np.uint8)
+
+
+def _checked(content: bytes, format_name: str) -> bytes:
+    """
+    The same bytes, of a JPEG or PNG that has an end and is not too large to be unpacked.
+    """
+    width, height = _compressed_size(content, format_name)
+    if not 0 < width * height <= MAX_PIXELS:
+        raise DataError(f'compressed image: found {width}x{height} pixels, expected 1 to {MAX_PIXELS}')
+    return content
 
 
 def _compressed_size(content: bytes, format_name: str) -> tuple[int, int]:
@@ -254,16 +361,21 @@ def _jpeg_size(content: bytes) -> tuple[int, int] | None:
 
 
 def _unpack(content: bytes, format_name: str, what: str) -> ImageArray:
+    samples = _unpack_samples(content, what)
+    pixel_format = _unpacked_format(format_name.lower(), samples)
+    if pixel_format is None:
+        raise DataError(f'{what}: found {samples.dtype} of shape {samples.shape}, expected 8 or 16 bit gray or colour')
+    return _to_picture(samples, pixel_format)
+
+
+def _unpack_samples(content: bytes, what: str) -> npt.NDArray[Any]:
     try:
         samples = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if content else None
     except cv2.error:  # OpenCV's own limits, or an assertion on a malformed header
         samples = None
     if samples is None:
         raise DataError(f'{what}: cannot be decoded, expected a whole image')
-    pixel_format = _unpacked_format(format_name.lower(), samples)
-    if pixel_format is None:
-        raise DataError(f'{what}: found {samples.dtype} of shape {samples.shape}, expected 8 or 16 bit gray or colour')
-    return _to_picture(samples, pixel_format)
+    return samples
 
 
 def _unpacked_format(format_name: str, samples: npt.NDArray[Any]) -> _PixelFormat | None:

@@ -124,6 +124,7 @@ def camera_from_message(message: CameraInfo, is_rectified: bool) -> Calibration:
         d=message.d,
         k=message.k,
         p=message.p,
+        r=message.r,
         binning=(message.binning_x, message.binning_y),
         roi=(roi.x_offset, roi.y_offset, roi.width, roi.height),
     )

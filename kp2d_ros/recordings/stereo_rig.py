@@ -1,0 +1,102 @@
+# SPDX-FileCopyrightText: 2026 kp2d_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Where the right camera of a stereo rig is, by the calibrations of both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kp2d_ros.core.cameras import Float64Array
+from kp2d_ros.core.errors import DataError
+from kp2d_ros.core.se3 import transform_from
+from kp2d_ros.recordings.camera_yaml import CameraInfoFields
+
+MAX_BASELINE = 10.0  # metres; more is a mistake in a unit
+_MIN_BASELINE = 1e-6  # metres; P is 0 where nobody wrote a baseline
+_ROTATION_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RigCalibration:
+    """
+    The pose ``left_from_right`` (4, 4) of the right camera in the left one, in metres, or None and the sentence that
+    says why there is none; ``warning``: what to tell the user about a pose that there is.
+    """
+
+    left_from_right: Float64Array | None
+    reason: str = ''
+    warning: str = ''
+
+
+def left_from_right_of(
+    left: CameraInfoFields, right: CameraInfoFields, is_rectified: bool, baseline: float = 0.0
+) -> RigCalibration:
+    """
+    The rig of two cameras that were calibrated together.
+
+    P holds the shift of each camera from the frame in which both are rectified (REP-104: the right one has
+    ``-fx baseline`` in ``P[3]``), R the rotation of each into that frame.
+
+    :param is_rectified: whether the images are rectified: then the cameras differ by the shift only.
+    :param baseline: metres between the cameras, for a P that says nothing of it.
+    :raises DataError: if the numbers are not those of a camera: NaN, wrong counts, an R that is no rotation.
+    """
+    shifts = []
+    for side, fields in (('left', left), ('right', right)):
+        projection = _matrix_of(f'{side} camera_info: P', fields.p, (3, 4))
+        if projection[0, 0] == 0 or projection[1, 1] == 0:
+            return RigCalibration(None, f'the {side} camera has no P in its camera_info, so there is no baseline')
+        shifts.append(projection[:, 3] / (projection[0, 0], projection[1, 1], 1.0))
+    offset, warning = shifts[0] - shifts[1], ''
+    measured = float(np.linalg.norm(offset))
+    if measured < _MIN_BASELINE:
+        if not baseline:
+            return RigCalibration(None, 'the baseline is 0: P[3] is 0 in the camera_info of the right camera')
+        offset = np.array([baseline, 0.0, 0.0])
+    elif baseline and abs(baseline - measured) > 0.01 * measured:
+        warning = f'the camera_infos say a baseline of {measured:.4g} m: the given one of {baseline:.4g} m is not used'
+    turns = [np.eye(3), np.eye(3)]
+    if not is_rectified:
+        turns = [_rotation_of('left camera_info: R', left.r), _rotation_of('right camera_info: R', right.r)]
+    pose = transform_from(turns[0].T @ turns[1], turns[0].T @ offset)
+    return RigCalibration(pose, warning=warning or baseline_warning(pose))
+
+
+def baseline_warning(left_from_right: Float64Array) -> str:
+    """
+    What is strange about the way (metres) from the left to the right camera of a pose (4, 4); empty: nothing.
+    """
+    offset = left_from_right[:3, 3]
+    length = float(np.linalg.norm(offset))
+    if length > MAX_BASELINE:
+        return (
+            f'the baseline is {length:.4g} m, expected less than {MAX_BASELINE:g} m: '
+            'the calibration may be in millimetres, or with another focal length'
+        )
+    if offset[0] < 0:
+        return (
+            f'the right camera is {-offset[0]:.4g} m to the left of the left one by the calibration: '
+            'left and right may be swapped'
+        )
+    return ''
+
+
+def _matrix_of(name: str, values: Sequence[float], shape: tuple[int, int]) -> Float64Array:
+    matrix = np.array(values, np.float64)
+    if matrix.size != shape[0] * shape[1]:
+        raise DataError(f'{name}: found {matrix.size} numbers, expected {shape[0] * shape[1]}')
+    if not np.isfinite(matrix).all():
+        raise DataError(f'{name}: found {matrix.ravel().tolist()}, expected finite numbers')
+    return matrix.reshape(shape)
+
+
+def _rotation_of(name: str, values: Sequence[float]) -> Float64Array:
+    rotation = _matrix_of(name, values, (3, 3))
+    if not np.allclose(rotation @ rotation.T, np.eye(3), atol=_ROTATION_TOLERANCE) or np.linalg.det(rotation) < 0:
+        raise DataError(f'{name}: found {rotation.round(6).tolist()}, expected a rotation')
+    return rotation
