@@ -47,7 +47,7 @@ _TOPICS = {
     'debug_image': Image,
     'status': FrontendStatus,
 }
-_STAGES = ('wait', 'decode', 'inference', 'match', 'pose')
+_STAGES = ('wait', 'decode', 'inference', 'match', 'pose', 'depth', 'window')
 _PATH_POSES = 1000  # a longer path keeps every other pose
 _PATH_NS = 200_000_000  # the whole path goes out no more often than this
 

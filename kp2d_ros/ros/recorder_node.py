@@ -42,6 +42,7 @@ NAME = 'recorder'
 _RELIABLE = QoSProfile(reliability=ReliabilityPolicy.RELIABLE, depth=1000)
 _PICTURES = QoSProfile(reliability=ReliabilityPolicy.BEST_EFFORT, depth=2)
 _STAGES = ('wait', 'decode', 'inference', 'match', 'pose', 'publish', 'total')
+_STAGES_OF_SOME = ('depth', 'window')  # left out where they did not run
 _SETTLE_SECONDS = 0.5  # what belongs to the last image arrives within this
 
 
@@ -128,8 +129,13 @@ class Recorder(Node):
             keypoint_count=status.keypoint_count,
             scale_segment=0 if message is None else message.scale_segment,
             pose=None if message is None else relative_pose_from_message(message),
-            stage_ms={stage: float(getattr(status, f'{stage}_ms')) for stage in _STAGES},
+            stage_ms=_stage_ms(status),
         )
+
+
+def _stage_ms(status: FrontendStatus) -> dict[str, float]:
+    by_stage = {stage: float(getattr(status, f'{stage}_ms')) for stage in (*_STAGES, *_STAGES_OF_SOME)}
+    return {stage: took for stage, took in by_stage.items() if took or stage in _STAGES}
 
 
 def _record(recorder: Recorder, args: argparse.Namespace) -> None:
