@@ -18,8 +18,10 @@ import pytest
 from kp2d_ros.core.cameras import CameraModel
 from kp2d_ros.core.records import RelativePose, ScaleKind, TrackingState
 from kp2d_ros.core.se3 import invert_transform, rotation_from_vector, transform_from
+from kp2d_ros.core.settings import build
 from kp2d_ros.core.trajectories import Trajectory
 from kp2d_ros.metrics.frame_record import FrameRecord
+from kp2d_ros.simulation.scene import SceneConfig, SimulatedSequence
 
 STEP_NS = 100_000_000
 
@@ -93,6 +95,19 @@ def make_frames() -> Callable[..., list[FrameRecord]]:
             stage_ms = {'inference': 10.0 + row, 'total': 20.0 + row}
             frames.append(FrameRecord(row, stamp, state, 500, segment, relative if row else None, stage_ms))
         return frames
+
+    return make
+
+
+@pytest.fixture(scope='session')
+def simulate() -> Callable[..., SimulatedSequence]:
+    """
+    Makes short simulated sequences of small images, by settings of :class:`SceneConfig`: ``simulate(sensor='stereo')``.
+    """
+
+    def make(**changes: object) -> SimulatedSequence:
+        settings: dict[str, object] = {'width': 160, 'height': 120, 'samples': 1, 'frames': 4, **changes}
+        return SimulatedSequence(build(SceneConfig, settings))
 
     return make
 

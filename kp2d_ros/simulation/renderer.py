@@ -61,6 +61,17 @@ class Atlas:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class SeenSurfaces:
+    """
+    What the pixel centres of an image (H, W) meet: ``depth`` along the optical axis in metres, infinite where there is
+    nothing, and ``cosine`` of the angle between the ray and the surface's normal, 0 there.
+    """
+
+    depth: Float32Array
+    cosine: Float32Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _View:
     """
     One surface from one pose: the homography from rays to metres along its edges and inverse depth (rows U, V, W), the
@@ -287,9 +298,22 @@ class Renderer:
         """
         Depth (H, W) along the optical axis in metres at the pixel centres; infinite where there is no surface.
         """
+        return self.render_surfaces(world_from_camera).depth
+
+    def render_surfaces(self, world_from_camera: Float64Array) -> SeenSurfaces:
+        """
+        Depth, and how squarely each surface is met.
+        """
         views = [view for i, s in enumerate(self._surfaces) if (view := _view(i, s, world_from_camera)) is not None]
+        rays = self._centre_rays
+        hits = _meet(rays, views)
+        # The inverse depth is the product of a ray (x, y, 1) and a vector along the normal, the last of the rows.
+        length = np.ones(len(self._surfaces), np.float32)
+        for view in views:
+            length[view.number] = np.linalg.norm(view.rows[2])
+        cosine = hits.inverse_depth / (length[hits.number] * np.sqrt(rays.x**2 + rays.y**2 + 1))
         with np.errstate(divide='ignore'):
-            return np.asarray(1 / _meet(self._centre_rays, views).inverse_depth)
+            return SeenSurfaces(np.asarray(1 / hits.inverse_depth), np.asarray(cosine, np.float32))
 
     def _shade(self, rays: RayTable, hits: _Hits) -> ImageArray:
         """

@@ -1,13 +1,14 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-A camera carried through a furnished room: images with exactly known motion, depth, calibration and lens distortion.
+A camera, a stereo rig or a depth camera carried through a furnished room: images with exactly known motion, depth,
+calibration and lens distortion.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -15,19 +16,25 @@ import numpy.typing as npt
 
 from kp2d_ros.core.cameras import CameraModel, LensModel, lens_model_from_name
 from kp2d_ros.core.errors import ConfigError, DataError
-from kp2d_ros.core.records import Frame, ImageArray
+from kp2d_ros.core.records import DepthImage, Frame, ImageArray, RightImage, Sensor
 from kp2d_ros.core.se3 import rotation_from_vector, transform_from
 from kp2d_ros.core.settings import setting, validate
 from kp2d_ros.core.trajectories import Trajectory
+from kp2d_ros.simulation.depth_camera import measure_depth
 from kp2d_ros.simulation.layout import ROOM, furnish_room
 from kp2d_ros.simulation.renderer import Renderer
+from kp2d_ros.simulation.textures import fade
 
+Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 
 _START_NS = 1000 * 10**9
 _BLANK_GRAY = 12  # a covered lens is not quite black
 _PATH_RADIUS = 1.1  # metres, mean radius of the loop
-_TURN_STEP = np.radians(2.0)  # of a frame of pure rotation
+_MAX_RIG_DEG = 30.0
+_SWING_HZ = 0.5  # how often the camera swings left and right
+# Streams of noise beside that of the image, which is older than they are.
+_RIGHT_NOISE, _DEPTH_NOISE = 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +58,35 @@ class SceneConfig:
     still_frames: int = setting(0, 'images at the start during which the camera stands still', minimum=0)
     turn_first: int = setting(0, 'first image of a pure rotation', minimum=0)
     turn_frames: int = setting(0, 'images of pure rotation', minimum=0)
+    turn_step_deg: float = setting(2.0, 'turn from each of them to the next', minimum=-90.0, maximum=90.0)
+    swing_deg: float = setting(
+        0.0, 'fastest turn per second of a swing left and right while walking', minimum=0.0, maximum=360.0
+    )
     blank_first: int = setting(0, 'first image with the lens covered', minimum=0)
     blank_frames: int = setting(0, 'images with the lens covered', minimum=0)
+    texture: float = setting(1.0, 'contrast of the surfaces, 0: all plain', minimum=0.0, maximum=1.0)
+    sensor: str = setting(
+        Sensor.MONO.value, 'one camera, a stereo rig or a depth camera', choices=tuple(s.value for s in Sensor)
+    )
+    baseline: float = setting(0.12, 'stereo: metres from the left to the right camera', minimum=0.001, maximum=2.0)
+    rig_rotation_deg: tuple[float, ...] = setting(
+        (0.2, -0.3, 0.15),
+        'stereo: how the right camera is turned about x, y, z of the left one; 0 and no distortion: a rectified pair',
+    )
+    right_delay_s: float = setting(
+        0.0, 'stereo: by so much the right image is older than its stamp', minimum=-10.0, maximum=10.0
+    )
+    swap_cameras: bool = setting(False, 'stereo: left and right image change places, the calibrations do not')
+    depth_sigma: float = setting(
+        0.0025, 'rgbd: standard deviation of a depth of 1 m; it grows with the square', minimum=0.0, maximum=1.0
+    )
+    depth_max: float = setting(6.0, 'rgbd: metres, what is farther gives no depth', minimum=0.5, maximum=65.0)
+    depth_delay_s: float = setting(
+        0.0, 'rgbd: by so much the depth is older than its stamp', minimum=-10.0, maximum=10.0
+    )
+    depth_offset: float = setting(
+        0.0, 'rgbd: metres from the camera to a depth camera whose images are not registered', minimum=-1.0, maximum=1.0
+    )
 
     def __post_init__(self) -> None:
         validate(self)
@@ -82,15 +116,25 @@ def plan_motion(config: SceneConfig) -> Trajectory:
     While the camera stands still or turns on the spot it stays where it is on the loop; what it turned, it keeps.
     """
     frames = np.arange(config.frames)
+    stamps = _START_NS + np.rint(frames * (1e9 / config.rate_hz)).astype(np.int64)
+    return Trajectory(stamps, _poses_at(config, frames.astype(np.float64)))
+
+
+def _poses_at(config: SceneConfig, moments: Float64Array) -> Float64Array:
+    """
+    Poses (N, 4, 4) at moments (N,), counted in images: 2.5 is half-way from image 2 to image 3.
+    """
+    frames = np.arange(config.frames)
     turning = (frames >= config.turn_first) & (frames < config.turn_first + config.turn_frames)
     walking = (frames >= config.still_frames) & ~turning
     # The steps lie between the images: the first image after a stop has moved already, the first of all has not.
     walking[0] = False
-    walked = np.cumsum(walking) * (config.speed / config.rate_hz)
-    turned = np.cumsum(turning) * _TURN_STEP
-    poses = [_pose_on_loop(float(along), float(extra)) for along, extra in zip(walked, turned, strict=True)]
-    stamps = _START_NS + np.rint(frames * (1e9 / config.rate_hz)).astype(np.int64)
-    return Trajectory(stamps, np.array(poses))
+    steps, turns = (np.interp(moments, frames, np.cumsum(moves)) for moves in (walking, turning))
+    swing = 2 * np.pi * _SWING_HZ
+    yaw = turns * np.radians(config.turn_step_deg)
+    yaw += np.radians(config.swing_deg) / swing * (1 - np.cos(swing * steps / config.rate_hz))
+    walked = steps * (config.speed / config.rate_hz)
+    return np.array([_pose_on_loop(float(along), float(extra)) for along, extra in zip(walked, yaw, strict=True)])
 
 
 def _pose_on_loop(along: float, extra_yaw: float) -> Float64Array:
@@ -111,6 +155,9 @@ def _pose_on_loop(along: float, extra_yaw: float) -> Float64Array:
 class SimulatedSequence:
     """
     A sequence reader whose images are drawn as they are asked for; the same settings give the same images.
+
+    ``left_from_right`` is the pose (4, 4) of the right camera of a stereo rig. A right image is that of a camera like
+    the left one, and depth that of the camera itself, registered by nature.
     """
 
     def __init__(self, config: SceneConfig | None = None) -> None:
@@ -118,8 +165,12 @@ class SimulatedSequence:
         self.name = f'simulated_{self.config.seed}'
         self.camera = make_camera(self.config)
         self.ground_truth = plan_motion(self.config)
+        self.left_from_right = _rig(self.config)
+        surfaces = furnish_room()
+        if self.config.texture < 1:
+            surfaces = [replace(surface, paint=fade(surface.paint, self.config.texture)) for surface in surfaces]
         self._renderer = Renderer(
-            furnish_room(),
+            surfaces,
             self.camera,
             samples=self.config.samples,
             seed=self.config.seed,
@@ -130,10 +181,16 @@ class SimulatedSequence:
         return self.config.frames
 
     def __iter__(self) -> Iterator[Frame]:
+        sensor = Sensor(self.config.sensor)
         poses = self.ground_truth.world_from_camera
         for seq, stamp_ns in enumerate(self.ground_truth.stamps_ns.tolist()):
             image = self._expose(self.render(poses[seq]), seq)
-            yield Frame(seq, stamp_ns, image, self.camera, 'camera')
+            frame = Frame(seq, stamp_ns, image, self.camera, 'camera')
+            if sensor is Sensor.STEREO:
+                frame = self._with_right(frame)
+            elif sensor is Sensor.RGBD:
+                frame = replace(frame, depth=DepthImage(stamp_ns, self._measure_depth(seq)))
+            yield frame
 
     def render(self, world_from_camera: Float64Array) -> ImageArray:
         """
@@ -141,21 +198,62 @@ class SimulatedSequence:
         """
         return self._renderer.render(world_from_camera)
 
-    def render_depth(self, world_from_camera: Float64Array) -> npt.NDArray[np.float32]:
+    def render_depth(self, world_from_camera: Float64Array) -> Float32Array:
         """
         Depth (H, W) along the optical axis in metres, exact at the pixel centres.
         """
         return self._renderer.render_depth(world_from_camera)
 
-    def _expose(self, image: ImageArray, seq: int) -> ImageArray:
+    def _with_right(self, frame: Frame) -> Frame:
+        pose = self._pose_before(frame.seq, self.config.right_delay_s) @ self.left_from_right
+        left, right = frame.image, self._expose(self.render(pose), frame.seq, _RIGHT_NOISE)
+        if self.config.swap_cameras:
+            left, right = right, left
+        pair = RightImage(frame.stamp_ns, right, self.camera, self.left_from_right)
+        return replace(frame, image=left, right=pair)
+
+    def _measure_depth(self, seq: int) -> Float32Array:
+        """
+        Depth (H, W) in metres with the errors of a depth camera; none while the lens is covered.
+        """
+        if self._is_covered(seq):
+            return np.zeros((self.config.height, self.config.width), np.float32)
+        offset = transform_from(np.eye(3), np.array([self.config.depth_offset, 0.0, 0.0]))
+        seen = self._renderer.render_surfaces(self._pose_before(seq, self.config.depth_delay_s) @ offset)
+        stream = np.random.default_rng([self.config.seed, seq, _DEPTH_NOISE])
+        return measure_depth(seen, self.config.depth_sigma, self.config.depth_max, stream)
+
+    def _pose_before(self, seq: int, seconds: float) -> Float64Array:
+        """
+        Where the camera was so long before an image; before the first and after the last it stands still.
+        """
+        return np.asarray(_poses_at(self.config, np.array([seq - seconds * self.config.rate_hz]))[0])
+
+    def _is_covered(self, seq: int) -> bool:
+        return self.config.blank_first <= seq < self.config.blank_first + self.config.blank_frames
+
+    def _expose(self, image: ImageArray, seq: int, *stream: int) -> ImageArray:
         """
         What the sensor makes of an image: covered or not, with noise that depends on the number of the image alone.
         """
-        first, count = self.config.blank_first, self.config.blank_frames
-        if first <= seq < first + count:
+        if self._is_covered(seq):
             image = np.full_like(image, _BLANK_GRAY)
         if self.config.noise == 0:
             return image
-        stream = np.random.default_rng([self.config.seed, seq])
-        noise = stream.standard_normal(image.shape, np.float32) * np.float32(self.config.noise)
+        noise_stream = np.random.default_rng([self.config.seed, seq, *stream])
+        noise = noise_stream.standard_normal(image.shape, np.float32) * np.float32(self.config.noise)
         return np.asarray(cv2.add(image, noise, dtype=cv2.CV_8U))
+
+
+def _rig(config: SceneConfig) -> Float64Array:
+    """
+    ``left_from_right``.
+
+    :raises ConfigError: if the rotation is not one about three axes.
+    """
+    angles = np.array(config.rig_rotation_deg)
+    if angles.shape != (3,) or not (np.abs(angles) <= _MAX_RIG_DEG).all():
+        raise ConfigError(
+            f'rig_rotation_deg: found {config.rig_rotation_deg}, expected three angles of at most {_MAX_RIG_DEG:g}'
+        )
+    return transform_from(rotation_from_vector(np.radians(angles)), np.array([config.baseline, 0.0, 0.0]))

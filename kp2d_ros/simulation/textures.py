@@ -23,6 +23,19 @@ _LETTERS = np.array(list('ABCDEFGHKLMNPRSTUVXYZ23456789'))
 _INK = ((35, 40, 60), (190, 40, 45), (30, 90, 160), (40, 130, 70), (225, 170, 40), (235, 232, 220), (110, 60, 120))
 
 
+def fade(paint: Painter, contrast: float) -> Painter:
+    """
+    A painter whose pictures have a share of their contrast, around their mean colour.
+    """
+
+    def painted(rng: np.random.Generator, height: int, width: int, texels: float) -> ImageArray:
+        picture = paint(rng, height, width, texels)
+        mean = picture.mean(axis=(0, 1))
+        return np.asarray(np.rint(mean + contrast * (picture - mean)), np.uint8)
+
+    return painted
+
+
 def grain(rng: np.random.Generator, height: int, width: int, texels: float, coarsest: float = 0.5) -> _Float32Array:
     """
     Noise (height, width) around 0 with spread 1 and equal strength at every scale from ``coarsest`` metres to a texel.
