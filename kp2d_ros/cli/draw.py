@@ -34,6 +34,7 @@ from kp2d_ros.inference.pipeline import (
     load_extractor,
     load_pipeline_config,
 )
+from kp2d_ros.odometry.mask import load_mask
 from kp2d_ros.odometry.matching import match
 from kp2d_ros.recordings.image_decoding import read_image
 from kp2d_ros.recordings.image_files import IMAGE_SUFFIXES
@@ -62,7 +63,9 @@ class _Method:
         return self.extractor.info.model_id
 
     def extract(self, image: ImageArray) -> Keypoints:
-        return extract_shrunk(self.extractor, image, self.config.max_side_px)
+        keypoints = extract_shrunk(self.extractor, image, self.config.max_side_px)
+        mask = load_mask(self.config.mask, self.config.mask_border_px)
+        return keypoints.take(mask.allows(keypoints.xy, (image.shape[0], image.shape[1])))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

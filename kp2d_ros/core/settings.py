@@ -28,6 +28,8 @@ T = TypeVar('T')
 class SettingInfo:
     """
     What is known of one setting: its range, its choices, and whether a running node may change it.
+
+    Of a list, range and choices are those of its elements.
     """
 
     description: str
@@ -93,6 +95,10 @@ def _type_name(wanted: Any) -> str:
 
 
 def _check_range(path: str, value: Any, info: SettingInfo) -> None:
+    if isinstance(value, tuple):
+        for i, element in enumerate(value):
+            _check_range(f'{path}[{i}]', element, info)
+        return
     if info.choices is not None and value not in info.choices:
         raise ConfigError(f'{path}: found {value!r}, expected one of {", ".join(repr(c) for c in info.choices)}')
     if isinstance(value, (int, float)) and not isinstance(value, bool):

@@ -6,9 +6,7 @@ The frontend: keypoints, matches, tracks and the motion of the camera, one frame
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -35,10 +33,12 @@ from kp2d_ros.odometry.alignment import AlignableImage, AlignmentConfig
 from kp2d_ros.odometry.chain import Chain, Link, Placement
 from kp2d_ros.odometry.depth_sources import DepthMap, DepthSource, RgbdConfig, StereoConfig, StereoDepth
 from kp2d_ros.odometry.image_size import shrink_image, unshrink_pixels
+from kp2d_ros.odometry.mask import load_mask
 from kp2d_ros.odometry.matching import MatchingConfig, match
 from kp2d_ros.odometry.motion import MotionConfig, estimate_motion, no_pose
 from kp2d_ros.odometry.ransac import RansacConfig
 from kp2d_ros.odometry.rays import no_rays, rays_from_pixels, unknown_depths
+from kp2d_ros.odometry.stage_clock import StageClock
 from kp2d_ros.odometry.texture import texture_at
 from kp2d_ros.odometry.view import (
     NO_TRACKS,
@@ -62,7 +62,7 @@ class FrontendConfig:
     """
     Everything that the frontend can be told.
 
-    Other settings in pixels are of the image as it is worked on.
+    Borders are of the image as it comes, other settings in pixels of the image as it is worked on.
     """
 
     max_side_px: int = setting(
@@ -77,6 +77,14 @@ class FrontendConfig:
         'gray levels by which the surroundings of a keypoint must vary to show anything; 0: they need not',
         minimum=0.0,
         maximum=255.0,
+        runtime=True,
+    )
+    mask: str = setting('', 'image file that is black where no keypoint may be; empty: none', runtime=True)
+    mask_border_px: tuple[int, ...] = setting(
+        (0, 0, 0, 0),
+        'widths at the left, top, right and bottom of the image where no keypoint may be',
+        minimum=0,
+        maximum=65535,
         runtime=True,
     )
     sensor: str = setting(
@@ -106,6 +114,7 @@ class Frontend:
 
     :param extract: gives the keypoints of an image.
     :param judge: says how likely matches are right; None: nothing does.
+    :raises ConfigError: if the mask of the settings is none.
     """
 
     def __init__(
@@ -117,6 +126,7 @@ class Frontend:
         self._extract = extract
         self._judge = judge
         self._config = config
+        self._mask = load_mask(config.mask, config.mask_border_px)
         self._tracks = TrackTable()
         self._chain = Chain(is_metric=self.is_metric)
         self._is_first = True
@@ -138,8 +148,12 @@ class Frontend:
     def configure(self, config: FrontendConfig) -> None:
         """
         Use other settings from the next frame on; reference, tracks and scale stay, unless the sensor is another one.
+
+        :raises ConfigError: if the mask of the settings is none; then those before stay in use.
         """
         is_other = config.sensor != self._config.sensor
+        if (config.mask, config.mask_border_px) != (self._config.mask, self._config.mask_border_px):
+            self._mask = load_mask(config.mask, config.mask_border_px)
         self._config = config
         if is_other:
             self.restart()
@@ -170,11 +184,14 @@ class Frontend:
         Extract, compare with the reference, carry tracks and scale on, choose the next reference.
 
         :raises DataError: if the frame lacks what the sensor should see, or its rig is none.
+        :raises ConfigError: if the mask is for images of another shape.
         """
         clock = StageClock('inference', 'match', 'pose', *(['depth'] if self.is_metric else []))
         with clock.stage('inference'):
             image, scale = shrink_image(frame.image, self._config.max_side_px)
             keypoints = self._extract(image)
+            if not self._mask.is_empty:
+                keypoints = keypoints.take(self._mask.allows(keypoints.xy, (image.shape[0], image.shape[1]), scale))
         source = self._depth_source(frame, image, clock)
         with clock.stage('match'):
             view = self._view(frame, image, scale, keypoints, source)
@@ -275,7 +292,7 @@ class Frontend:
             predicted_xy = predicted_pixels(reference, pose) if is_guided and pose is not None else None
             matches = match(reference.keypoints, view.keypoints, config.matching, predicted_xy)
             probability = self._judge(reference.keypoints, view.keypoints, matches, view.size) if self._judge else None
-            view = aligned_view(reference, view, matches, config.alignment)
+            view = aligned_view(reference, view, matches, config.alignment, self._mask)
             if config.ransac.guided:
                 order = np.argsort(-(matches.scores if probability is None else probability), kind='stable')
                 matches, probability = matches.take(order), None if probability is None else probability[order]
@@ -364,30 +381,3 @@ def _relative_pose(link: Link, placement: Placement) -> RelativePose:
         rms_px=motion.rms_px / float(np.sqrt(link.view.scale.prod())),
         reason=motion.reason,
     )
-
-
-class StageClock:
-    """
-    Adds up how long each stage takes; a stage that does not run took 0.
-    """
-
-    def __init__(self, *stages: str) -> None:
-        self._seconds = dict.fromkeys(stages, 0.0)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """
-        Count what runs inside for a stage.
-        """
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._seconds[name] += time.perf_counter() - began
-
-    @property
-    def milliseconds(self) -> Mapping[str, float]:
-        """
-        By stage, so far.
-        """
-        return {name: 1e3 * seconds for name, seconds in self._seconds.items()}

@@ -16,6 +16,7 @@ from kp2d_ros.core.records import BoolArray, Float64Array, Keypoints, Matches
 from kp2d_ros.core.se3 import invert_transform, renormalised
 from kp2d_ros.odometry.alignment import AlignableImage, AlignmentConfig, align
 from kp2d_ros.odometry.depth_sources import DepthSource
+from kp2d_ros.odometry.mask import KeypointMask
 from kp2d_ros.odometry.motion import MatchedRays, Motion
 from kp2d_ros.odometry.rays import (
     InverseDepths,
@@ -113,13 +114,15 @@ def misfit(reference: View, current: View) -> str:
     return ''
 
 
-def aligned_view(reference: View, current: View, matches: Matches, config: AlignmentConfig) -> View:
+def aligned_view(reference: View, current: View, matches: Matches, config: AlignmentConfig, mask: KeypointMask) -> View:
     """
-    The current view with its matched keypoints where the images say that they are.
+    The current view with its matched keypoints where the images say that they are, if the mask lets them be there.
     """
     rows, columns = matches.reference_index, matches.current_index
     found_xy = current.keypoints.xy
     aligned_xy, moved = align(reference.image, current.image, reference.keypoints.xy[rows], found_xy[columns], config)
+    if not mask.is_empty:
+        moved &= mask.allows(aligned_xy, current.size, current.scale)
     if not moved.any():
         return current
     xy = found_xy.copy()

@@ -109,13 +109,14 @@ class FrontendNode(LifecycleNode):
         with reported(self.get_logger().error):
             try:
                 extractor = load_extractor(self._build, self.config.extractor, _USUAL_SIZE)
+                engine = Engine(extractor, self.config)
             except Kp2dError as error:
                 self._model_problem = ' '.join(str(error).split())
                 self.get_logger().error(f'cannot configure: {self._model_problem}')
                 return TransitionCallbackReturn.FAILURE
             self._model_problem = ''
             self._loaded = self.config.extractor
-            self.engine = Engine(extractor, self.config)
+            self.engine = engine
             self.outputs = Outputs(self, self.config, self._qos_overrides)
         return super().on_configure(state)
 

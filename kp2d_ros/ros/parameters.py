@@ -7,6 +7,7 @@ ROS parameters from the dataclasses of settings: declared with description and r
 from __future__ import annotations
 
 import difflib
+from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +18,7 @@ from rclpy.node import Node
 from kp2d_ros.core.errors import ConfigError
 from kp2d_ros.core.settings import SettingInfo, build, flatten, merge, nest
 from kp2d_ros.inference.extractor import ExtractorConfig
+from kp2d_ros.odometry.mask import load_mask
 from kp2d_ros.ros.node_config import NodeConfig
 
 _ROS_OWN = ('qos_overrides.', 'use_sim_time', 'start_type_description_service', 'diagnostic_updater.')
@@ -30,7 +32,9 @@ def declare_parameters(node: Node) -> NodeConfig:
     """
     defaults = NodeConfig()
     # All values are checked here first: rclpy would refuse them one by one, in words of its own.
-    given = {path: node.get_parameter(path).value for path, _, _ in flatten(defaults) if node.has_parameter(path)}
+    given = {
+        path: _from_ros(node.get_parameter(path).value) for path, _, _ in flatten(defaults) if node.has_parameter(path)
+    }
     config = build(NodeConfig, nest(given))
     for path, value, info in flatten(config):
         descriptor = _descriptor(path, value, info)
@@ -83,7 +87,7 @@ def change_config(running: NodeConfig, changes: Mapping[str, Any], is_configured
     :raises ConfigError: if a value is refused, saying what is expected or what to do.
     """
     known = {path: (value, info) for path, value, info in flatten(running)}
-    ours = {name: value for name, value in changes.items() if name in known}
+    ours = {name: _from_ros(value) for name, value in changes.items() if name in known}
     config = build(NodeConfig, merge(nest({path: value for path, (value, _) in known.items()}), nest(ours)))
     changed = {path: info for path, value, info in flatten(config) if value != known[path][0]}
     fixed = [path for path, info in changed.items() if not info.runtime and not path.startswith('extractor.')]
@@ -92,6 +96,8 @@ def change_config(running: NodeConfig, changes: Mapping[str, Any], is_configured
             f'{fixed[0]} cannot change while the node is configured: clean it up first (`ros2 lifecycle set NODE '
             'deactivate`, then `cleanup`), or start the node with it'
         )
+    if not changed.keys().isdisjoint(('mask', 'mask_border_px')):
+        load_mask(config.mask, config.mask_border_px)  # refused here, not when the next image comes
     rebuild = any(path.startswith('extractor.') and not info.runtime for path, info in changed.items())
     return ConfigChange(config, is_configured and rebuild)
 
@@ -134,3 +140,7 @@ def _descriptor(path: str, value: Any, info: SettingInfo) -> ParameterDescriptor
 
 def _to_ros(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
+
+
+def _from_ros(value: Any) -> Any:
+    return value.tolist() if isinstance(value, array) else value

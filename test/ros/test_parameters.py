@@ -2,8 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
+import numpy as np
 import pytest
 
 from kp2d_ros.core.errors import ConfigError
@@ -73,12 +76,14 @@ def test_every_setting_is_a_parameter_with_description_and_range(rig: Rig) -> No
     node = rig.start(begin=False)
     for path, value, info in flatten(node.config):
         parameter, descriptor = node.get_parameter(path), node.describe_parameter(path)
-        assert parameter.value == value
+        assert (list(parameter.value) if isinstance(value, tuple) else parameter.value) == (
+            list(value) if isinstance(value, tuple) else value
+        )
         assert descriptor.description == info.description
         assert not descriptor.read_only
         ranges = [*descriptor.integer_range, *descriptor.floating_point_range]
         assert [(r.from_value, r.to_value) for r in ranges] == (
-            [] if info.minimum is None else [(info.minimum, info.maximum)]
+            [] if info.minimum is None or isinstance(value, tuple) else [(info.minimum, info.maximum)]
         )
 
 
@@ -117,3 +122,24 @@ def test_changes_over_the_wire_are_all_or_nothing(rig: Rig) -> None:
 def test_parameter_objects_of_reverted_settings_have_types_of_ros() -> None:
     for name, value in extractor_parameters(NodeConfig()).items():
         assert Parameter(name, value=value).type_ is not Parameter.Type.NOT_SET
+
+
+def test_a_mask_is_refused_when_it_is_set_and_not_with_the_next_image(rig: Rig, tmp_path: Path) -> None:
+    node, path = rig.start(), tmp_path / 'mask.png'
+    result = rig.set_parameters(mask=str(path))
+    assert not result.successful
+    assert result.reason == f'mask: {path}: cannot be read: No such file or directory'
+    assert cv2.imwrite(str(path), np.full((12, 16), 255, np.uint8))
+    assert rig.set_parameters(mask=str(path), mask_border_px=[0, 0, 0, 8]).successful
+    assert (node.config.mask, node.config.mask_border_px) == (str(path), (0, 0, 0, 8))
+    assert not rig.set_parameters(mask_border_px=[1, 2]).successful
+    assert not rig.set_parameters(mask_border_px=[-1, 0, 0, 0]).successful
+
+
+def test_a_node_with_a_bad_mask_says_so_and_stays_unconfigured(rig: Rig) -> None:
+    node = rig.start(begin=False, mask='absent.png', mask_border_px=[0, 0, 0, 4])
+    lines = rig.collect_warnings()
+    node.start()
+    assert node.engine is None
+    assert lines == ['cannot configure: mask: absent.png: cannot be read: No such file or directory']
+    assert node.config.mask_border_px == (0, 0, 0, 4)
