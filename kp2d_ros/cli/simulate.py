@@ -1,7 +1,8 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-``kp2d simulate``: a bag of a camera carried through a simulated room, with calibration and true poses.
+``kp2d simulate``: a bag of a camera, a stereo rig or a depth camera carried through a simulated room, with calibration
+and true poses.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """
     parser.add_argument('settings', nargs='*', metavar='KEY=VALUE', help='of the scene and the camera, see --list')
     parser.add_argument('--out', type=Path, metavar='BAG', help='the folder to make; it must not exist yet')
+    parser.add_argument(
+        '--sensor', choices=('mono', 'stereo', 'rgbd'), help='the setting sensor, which is mono by default'
+    )
     parser.add_argument('--list', action='store_true', help='print the settings with their defaults and exit')
     parser.add_argument('--storage', choices=('mcap', 'sqlite3'), default='mcap', help='default: %(default)s')
     parser.add_argument('--compression', choices=('jpeg', 'png'), default='', help='default: raw images')
@@ -33,10 +37,11 @@ def run(args: argparse.Namespace) -> int:
     :raises Kp2dError: if a setting is refused or the bag cannot be written.
     """
     from kp2d_ros.core.errors import ConfigError
-    from kp2d_ros.core.settings import build, flatten, parse_overrides
+    from kp2d_ros.core.records import Sensor
+    from kp2d_ros.core.settings import build, flatten, merge, parse_overrides
     from kp2d_ros.simulation.scene import SceneConfig, SimulatedSequence
 
-    config = build(SceneConfig, parse_overrides(args.settings))
+    config = build(SceneConfig, merge(parse_overrides(args.settings), {'sensor': args.sensor} if args.sensor else {}))
     if args.list:
         for name, value, info in flatten(config):
             print(f'{name + "=" + str(value):<48} {info.description}')
@@ -47,7 +52,10 @@ def run(args: argparse.Namespace) -> int:
 
     bag = BagConfig(storage=args.storage, compression=args.compression)
     write_bag(args.out, SimulatedSequence(config), bag)
-    print(f'{args.out}: {config.frames} images on {bag.image_topic}, true poses on {bag.ground_truth_topic}')
+    sensor = Sensor(config.sensor)
+    beside = {Sensor.STEREO: f', right ones on {bag.right_topic}', Sensor.RGBD: f', depth on {bag.depth_topic}'}
+    images = f'{config.frames} images on {bag.image_topic_of(sensor)}{beside.get(sensor, "")}'
+    print(f'{args.out}: {images}, true poses on {bag.ground_truth_topic}')
     return 0
 
 

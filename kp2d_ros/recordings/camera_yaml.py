@@ -82,6 +82,20 @@ def camera_from_fields(fields: CameraInfoFields, *, rectified: bool = False) -> 
     return Calibration(CameraModel(width // across, height // down, matrix, lens, coefficients))
 
 
+def fields_from_camera(camera: CameraModel) -> CameraInfoFields:
+    """
+    The CameraInfo fields of images of one camera that are not rectified.
+    """
+    return CameraInfoFields(
+        width=camera.width,
+        height=camera.height,
+        distortion_model=camera.lens.value,
+        d=camera.coefficients.tolist(),
+        k=camera.matrix.ravel().tolist(),
+        p=np.column_stack([camera.matrix, np.zeros(3)]).ravel().tolist(),
+    )
+
+
 def fit_coefficients(lens: LensModel, values: Sequence[float]) -> Float64Array:
     """
     Distortion coefficients in the number that a lens model takes: missing ones are 0, and zeros too many are cut.

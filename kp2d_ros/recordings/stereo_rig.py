@@ -7,14 +7,15 @@ Where the right camera of a stereo rig is, by the calibrations of both.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from kp2d_ros.core.cameras import Float64Array
+from kp2d_ros.core.cameras import CameraModel, Float64Array
 from kp2d_ros.core.errors import DataError
+from kp2d_ros.core.rectification import rectify_rig
 from kp2d_ros.core.se3 import transform_from
-from kp2d_ros.recordings.camera_yaml import CameraInfoFields
+from kp2d_ros.recordings.camera_yaml import CameraInfoFields, fields_from_camera
 
 MAX_BASELINE = 10.0  # metres; more is a mistake in a unit
 _MIN_BASELINE = 1e-6  # metres; P is 0 where nobody wrote a baseline
@@ -65,6 +66,26 @@ def left_from_right_of(
         turns = [_rotation_of('left camera_info: R', left.r), _rotation_of('right camera_info: R', right.r)]
     pose = transform_from(turns[0].T @ turns[1], turns[0].T @ offset)
     return RigCalibration(pose, warning=warning or baseline_warning(pose))
+
+
+def fields_from_rig(
+    left: CameraModel, right: CameraModel, left_from_right: Float64Array
+) -> tuple[CameraInfoFields, CameraInfoFields]:
+    """
+    The CameraInfo fields of the left and of the right camera, as camera_calibration writes them: R turns each into the
+    rectified frame, P is the camera that both become there. :func:`left_from_right_of` takes them back.
+
+    :param left_from_right: pose (4, 4) of the right camera in the left one, in metres.
+    :raises DataError: if the cameras are not side by side.
+    """
+    rig = rectify_rig(left_from_right)
+    projection = np.column_stack([(left.matrix + right.matrix) / 2, np.zeros(3)])
+    shifted = projection.copy()
+    shifted[0, 3] = -projection[0, 0] * rig.baseline
+    return (
+        replace(fields_from_camera(left), r=rig.from_left.ravel().tolist(), p=projection.ravel().tolist()),
+        replace(fields_from_camera(right), r=rig.from_right.ravel().tolist(), p=shifted.ravel().tolist()),
+    )
 
 
 def baseline_warning(left_from_right: Float64Array) -> str:

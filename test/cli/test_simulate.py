@@ -86,3 +86,21 @@ def test_what_cannot_be_simulated_is_one_line_and_status_1(
     assert main(words) == 1
     error = capsys.readouterr().err
     assert message in error and error.count('\n') == 1
+
+
+@pytest.mark.parametrize(
+    ('sensor', 'topic'), [('stereo', '/stereo/right/image_raw'), ('rgbd', '/camera/depth/image_raw')]
+)
+def test_a_bag_of_metres_says_where_they_are(
+    sensor: str, topic: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip('rosbags', reason='rosbags is not installed (extra: bags)')
+    assert main([*SMALL, '--sensor', sensor, '--out', str(tmp_path / 'bag')]) == 0
+    assert topic in capsys.readouterr().out
+    assert topic in (tmp_path / 'bag' / 'metadata.yaml').read_text()
+
+
+def test_the_option_and_the_setting_of_the_sensor_are_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (['--sensor', 'rgbd'], ['sensor=rgbd']):
+        assert main(['--list', *words]) == 0
+        assert 'sensor=rgbd' in capsys.readouterr().out
