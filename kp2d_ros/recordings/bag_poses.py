@@ -88,6 +88,13 @@ def camera_trajectory(poses: Iterable[StampedPose], fixed: Iterable[StampedPose]
     return Trajectory(np.array(stamps, np.int64), np.array([by_child[child][s] for s in stamps]) @ child_from_camera)
 
 
+def fixed_transform(fixed: Iterable[StampedPose], frame: str, camera_frame: str) -> Float64Array | None:
+    """
+    ``frame_from_camera`` (4, 4) by transforms that never change; None where they do not join the two.
+    """
+    return _reach(fixed, camera_frame.strip('/')).get(frame.strip('/'))
+
+
 def _choose(children: Iterable[str], reachable: Mapping[str, Float64Array]) -> str:
     candidates = sorted(set(children) & set(reachable)) or sorted(children)
     if len(candidates) != 1:

@@ -10,10 +10,12 @@ import logging
 import sqlite3
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +26,32 @@ from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, TypesysError, get_typestore
 
 from kp2d_ros.core.errors import DataError
-from kp2d_ros.core.records import ImageArray
+from kp2d_ros.core.records import Float32Array, Float64Array, ImageArray, Sensor
 from kp2d_ros.core.trajectories import Trajectory
 from kp2d_ros.recordings.bag_limits import check_overlap, limit_unpacking
-from kp2d_ros.recordings.bag_poses import camera_trajectory, poses_of, stamp_ns_of
+from kp2d_ros.recordings.bag_poses import camera_trajectory, fixed_transform, poses_of, stamp_ns_of
+from kp2d_ros.recordings.bag_topics import (
+    camera_topic,
+    choose_depth_topic,
+    choose_image_topic,
+    choose_right_topic,
+    info_topic,
+)
 from kp2d_ros.recordings.camera_yaml import Calibration, CameraInfoFields, camera_from_fields, is_rectified_topic
-from kp2d_ros.recordings.image_decoding import decode_compressed, decode_image
-from kp2d_ros.recordings.sequence import RecordedImage, Recording
+from kp2d_ros.recordings.image_decoding import (
+    DEPTH_UNITS,
+    decode_compressed,
+    decode_compressed_depth,
+    decode_depth,
+    decode_image,
+)
+from kp2d_ros.recordings.pairing import TOLERANCE_NS, PairNames, StampPairing, report_unpaired, require_pairs
+from kp2d_ros.recordings.sequence import RecordedDepth, RecordedImage, Recording
+from kp2d_ros.recordings.stereo_rig import find_rig, report_rig
 
 _log = logging.getLogger(__name__)
 
+_LOOKED_AT = 100  # images of each topic, before it is said that two do not belong together
 _IMAGE = 'sensor_msgs/msg/Image'
 _COMPRESSED = 'sensor_msgs/msg/CompressedImage'
 _CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
@@ -57,36 +75,66 @@ for _module, _error in (('apsw', 'Error'), ('backports.zstd', 'ZstdError'), ('co
 limit_unpacking()
 
 
-def open_bag(
-    path: Path,
-    *,
-    image_topic: str | None = None,
-    camera_info_topic: str | None = None,
-    ground_truth_topic: str | None = None,
-) -> Recording:
+@dataclass(frozen=True, slots=True)
+class BagOptions:
+    """
+    Which topics of a bag to read, raw or compressed; None: those that are clear without being named.
+
+    ``image_topic``: of a stereo rig the left, of a depth camera the colour images. ``camera_info_topic``: None:
+    ``camera_info`` beside them. ``ground_truth_topic``: PoseStamped, Odometry, TransformStamped or TFMessage of the
+    camera, or of a frame that ``/tf_static`` joins to it; None: the topic named ``ground_truth``, if there is one.
+    ``right_topic``: None: as the left one, with right for left. ``baseline``: metres to the right camera, where neither
+    the calibration nor ``/tf_static`` says it. ``depth_scale``: metres that a 1 stands for; 0: by the encoding.
+    """
+
+    image_topic: str | None = None
+    camera_info_topic: str | None = None
+    ground_truth_topic: str | None = None
+    right_topic: str | None = None
+    baseline: float = 0.0
+    depth_topic: str | None = None
+    depth_scale: float = 0.0
+
+
+def open_bag(path: Path, *, sensor: Sensor = Sensor.MONO, **options: Any) -> Recording:
     """
     Open a rosbag2 folder, a single mcap or sqlite3 file, or a ROS 1 bag.
 
-    An image has the time of its header, or that of its recording where the header has none.
+    An image has the time of its header, or that of its recording where the header has none. Images of two cameras
+    belong together by their times: the nearest ones, within the tolerance of :mod:`kp2d_ros.recordings.pairing`.
 
-    :param image_topic: raw or compressed images; None: the only ones in the bag.
-    :param camera_info_topic: None: ``camera_info`` beside the image topic.
-    :param ground_truth_topic: PoseStamped, Odometry, TransformStamped or TFMessage of the camera, or of a frame that
-        ``/tf_static`` joins to it; None: the topic named ``ground_truth``, if there is one.
-    :raises DataError: if the bag cannot be read, or a topic is missing or not clear, listing those there are.
+    :param options: fields of :class:`BagOptions`.
+    :raises DataError: if the bag cannot be read, a topic is missing or not clear, listing those there are, or no images
+        of two cameras belong together.
     """
+    wanted = BagOptions(**options)
     with _opened(path) as reader:
-        topic = _choose_image_topic(path, reader, image_topic)
+        try:
+            topic, partner = _choose_topics(reader, sensor, wanted)
+        except DataError as error:
+            raise DataError(f'{path}: {error}') from error
         first = next(_messages(reader, topic), None)
         if first is None:
             raise DataError(f'{path}: found no message on {topic}, expected images')
-        calibration = _read_calibration(path, reader, topic, camera_info_topic)
+        calibration = _read_calibration(path, reader, topic, wanted.camera_info_topic)
+        camera_frame = first[2].header.frame_id
+        truth = _find_ground_truth(path, reader, wanted.ground_truth_topic, camera_frame)
+        count = sum(connection.msgcount for connection in reader.connections if connection.topic == topic)
+        name = path.stem if path.is_file() else path.resolve().name
         if calibration.camera is None:
             _log.warning('%s: %s', path, calibration.reason)
-        truth = _find_ground_truth(path, reader, ground_truth_topic, first[1].header.frame_id)
-        count = sum(connection.msgcount for connection in reader.connections if connection.topic == topic)
-    name = path.stem if path.is_file() else path.resolve().name
-    return Recording(name, count, partial(_read_images, path, topic), calibration.camera, truth)
+        recording = Recording(name, count, partial(_read_images, path, topic), calibration.camera, truth)
+        if not partner:
+            return recording
+        names = PairNames(*(('left', 'right') if sensor is Sensor.STEREO else ('colour', 'depth')), str(path))
+        _check_pairs(reader, topic, partner, names)
+        read = partial(_read_pairs, path, (topic, partner), names, wanted.depth_scale)
+        recording = replace(recording, sensor=sensor, read=read)
+        if sensor is Sensor.RGBD:
+            if _encoding(reader, partner) == 'mono16':
+                _log.warning('%s: %s has the encoding mono16, taken as depth in millimetres (16UC1)', path, partner)
+            return recording
+        return _with_rig(recording, path, reader, (calibration, partner, camera_frame), wanted.baseline)
 
 
 @contextmanager
@@ -100,55 +148,170 @@ def _opened(path: Path) -> Iterator[AnyReader]:
         raise DataError(f'{path}: cannot be read as a bag: {error or type(error).__name__}') from error
 
 
-def _messages(reader: AnyReader, topic: str) -> Iterator[tuple[int, Any]]:
+def _messages(reader: AnyReader, *topics: str) -> Iterator[tuple[str, int, Any]]:
     """
-    The messages of a topic with their time of recording, in that order.
+    The messages of some topics with the name of theirs and the time of recording, in that order.
     """
-    connections = [connection for connection in reader.connections if connection.topic == topic]
+    connections = [connection for connection in reader.connections if connection.topic in topics]
     if connections:  # without any, rosbags gives the messages of all topics
         for connection, received_ns, content in reader.messages(connections):
-            yield received_ns, reader.deserialize(content, connection.msgtype)
+            yield connection.topic, received_ns, reader.deserialize(content, connection.msgtype)
 
 
 def _read_images(path: Path, topic: str) -> Iterator[RecordedImage]:
     with _opened(path) as reader:
-        for number, (received_ns, message) in enumerate(_messages(reader, topic)):
-            place = f'{path}: message {number} of {topic}'
-            try:
-                image = _decode(message)
-            except DataError as error:
-                raise DataError(f'{place}: {error}') from error
-            yield RecordedImage(stamp_ns_of(message) or received_ns, image, place, message.header.frame_id)
+        for number, (_, received_ns, message) in enumerate(_messages(reader, topic)):
+            yield _recorded_image(_Message(f'{path}: message {number} of {topic}', received_ns, message))
+
+
+def _read_pairs(path: Path, topics: tuple[str, str], names: PairNames, depth_scale: float) -> Iterator[RecordedImage]:
+    """
+    The images of the first topic with those of the second that belong to them: right ones, or depth.
+    """
+    pairing = StampPairing[_Message]()
+
+    def join(pairs: Iterable[tuple[_Message, _Message]]) -> Iterator[RecordedImage]:
+        for first, second in pairs:
+            image = _recorded_image(first)
+            if names.second == 'right':
+                yield replace(image, right=_recorded_image(second))
+            else:
+                yield replace(image, depth=_recorded_depth(second, depth_scale))
+
+    with _opened(path) as reader:
+        for topic, received_ns, message in _messages(reader, *topics):
+            camera = topics.index(topic)
+            place = f'{path}: message {pairing.counts[camera]} of {topic}'
+            found = _Message(place, received_ns, message)
+            yield from join(pairing.add(camera, found.stamp_ns, found))
+        yield from join(pairing.finish())
+    report_unpaired(names, pairing.pair_count, *pairing.counts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """
+    A message with an image, and where it is.
+    """
+
+    place: str
+    received_ns: int
+    content: Any
+
+    @property
+    def stamp_ns(self) -> int:
+        return stamp_ns_of(self.content) or self.received_ns
+
+
+def _recorded_image(message: _Message) -> RecordedImage:
+    try:
+        image = _decode(message.content)
+    except DataError as error:
+        raise DataError(f'{message.place}: {error}') from error
+    return RecordedImage(message.stamp_ns, image, message.place, message.content.header.frame_id)
+
+
+def _recorded_depth(message: _Message, depth_scale: float) -> RecordedDepth:
+    try:
+        metres = _decode_depth(message.content, depth_scale)
+    except DataError as error:
+        raise DataError(f'{message.place}: {error}') from error
+    return RecordedDepth(message.stamp_ns, metres, message.place)
 
 
 def _decode(message: Any) -> ImageArray:
     if hasattr(message, 'format'):
         return decode_compressed(message.format, message.data)
-    fields = (message.encoding, message.height, message.width, message.step, bool(message.is_bigendian))
-    return decode_image(*fields, message.data)
+    return decode_image(*_pixel_fields(message), message.data)
+
+
+def _decode_depth(message: Any, depth_scale: float) -> Float32Array:
+    if hasattr(message, 'format'):
+        return decode_compressed_depth(message.format, message.data, depth_scale)
+    return decode_depth(*_pixel_fields(message), message.data, depth_scale)
+
+
+def _pixel_fields(message: Any) -> tuple[str, int, int, int, bool]:
+    return message.encoding, message.height, message.width, message.step, bool(message.is_bigendian)
+
+
+def _choose_topics(reader: AnyReader, sensor: Sensor, wanted: BagOptions) -> tuple[str, str]:
+    """
+    The topic of the images, and that of the right or depth ones; empty with one camera.
+    """
+    found = _topics(reader, _IMAGE, _COMPRESSED)
+    topic = choose_image_topic(found, wanted.image_topic, sensor, wanted.right_topic)
+    if sensor is Sensor.MONO:
+        return topic, ''
+    if sensor is Sensor.STEREO:
+        return topic, choose_right_topic(found, topic, wanted.right_topic)
+    others = [other for other in found if camera_topic(other) != camera_topic(topic)]
+    encoded = [] if wanted.depth_topic else [other for other in others if _encoding(reader, other) in DEPTH_UNITS]
+    return topic, choose_depth_topic(others, wanted.depth_topic, encoded)
+
+
+def _encoding(reader: AnyReader, topic: str) -> str:
+    """
+    The encoding of the first message of a topic, in lower case.
+    """
+    for _, _, message in _messages(reader, topic):
+        encoding: str = getattr(message, 'encoding', None) or message.format.partition(';')[0]
+        return encoding.strip().lower()
+    return ''
+
+
+def _check_pairs(reader: AnyReader, topic: str, partner: str, names: PairNames) -> None:
+    """
+    Look at the beginning of two topics.
+
+    :raises DataError: if no two of their images belong together.
+    """
+    stamps: list[list[int]] = []
+    for each in (topic, partner):
+        messages = (_Message('', received_ns, message) for _, received_ns, message in _messages(reader, each))
+        stamps.append([message.stamp_ns for message in islice(messages, _LOOKED_AT)])
+    require_pairs(stamps[0], stamps[1], names)
+    offset_ns = stamps[1][0] - stamps[0][0]
+    if abs(offset_ns) > TOLERANCE_NS:
+        _log.warning(
+            '%s: the first %s image is %.6g ms %s than the first %s one: what has no partner is left out',
+            *(names.place, names.second, abs(offset_ns) * 1e-6, 'later' if offset_ns > 0 else 'earlier', names.first),
+        )
+
+
+def _with_rig(
+    recording: Recording, path: Path, reader: AnyReader, pair: tuple[Calibration, str, str], baseline: float
+) -> Recording:
+    """
+    The recording of a stereo rig with its right camera, and where that is.
+
+    :param pair: the left calibration, the right topic, and the frame_id of the left images.
+    """
+    left, topic, left_frame = pair
+    right = _read_calibration(path, reader, topic, None)
+    if right.camera is None:
+        _log.warning('%s: right camera: %s', path, right.reason)
+
+    def look_up() -> Float64Array | None:
+        messages = _messages(reader, '/tf_static')
+        fixed = [pose for _, _, message in messages for pose in poses_of(message)]
+        right_frame = next(_messages(reader, topic))[2].header.frame_id
+        return fixed_transform(fixed, left_frame, right_frame)
+
+    try:
+        rig = find_rig((left.fields, right.fields), is_rectified_topic(topic), look_up, baseline)
+    except DataError as error:
+        raise DataError(f'{path}: {error}') from error
+    report_rig(str(path), rig)
+    return replace(recording, right_camera=right.camera, left_from_right=rig.left_from_right)
 
 
 def _topics(reader: AnyReader, *types: str) -> list[str]:
     return sorted({c.topic for c in reader.connections if c.msgtype in types and c.msgcount})
 
 
-def _choose_image_topic(path: Path, reader: AnyReader, wanted: str | None) -> str:
-    found = _topics(reader, _IMAGE, _COMPRESSED)
-    if wanted:
-        wanted = '/' + wanted.strip('/')
-        choice = [topic for topic in (wanted, f'{wanted}/compressed') if topic in found][:1]
-    else:
-        pictures = [topic for topic in found if not topic.endswith('/compressedDepth')]
-        choice = [topic for topic in pictures if topic.rpartition('/compressed')[0] not in pictures]
-    if len(choice) != 1:
-        expected = f'{wanted}' if wanted else 'one: name it'
-        raise DataError(f'{path}: found the image topics {", ".join(found) or "(none)"}, expected {expected}')
-    return choice[0]
-
-
 def _read_calibration(path: Path, reader: AnyReader, image_topic: str, wanted: str | None) -> Calibration:
-    base = image_topic.removesuffix('/compressed')
-    topic = '/' + wanted.strip('/') if wanted else f'{base.rpartition("/")[0]}/camera_info'
+    topic = '/' + wanted.strip('/') if wanted else info_topic(image_topic)
     found = _topics(reader, _CAMERA_INFO)
     if topic not in found:
         text = f'found the camera_info topics {", ".join(found) or "(none)"}, expected {topic}'
@@ -156,9 +319,9 @@ def _read_calibration(path: Path, reader: AnyReader, image_topic: str, wanted: s
             raise DataError(f'{path}: {text}')
         return Calibration(None, f'{text}: poses need a calibration')
     calibration = Calibration(None, f'found no message on {topic}')
-    for _, message in _messages(reader, topic):
+    for _, _, message in _messages(reader, topic):
         try:
-            calibration = camera_from_fields(_fields_of(message), rectified=is_rectified_topic(base))
+            calibration = camera_from_fields(_fields_of(message), rectified=is_rectified_topic(image_topic))
         except DataError as error:
             raise DataError(f'{path}: {topic}: {error}') from error
         if calibration.camera is not None:
@@ -209,8 +372,8 @@ def _read_ground_truth(path: Path, reader: AnyReader, topic: str, camera_frame: 
     if topic not in found:
         raise DataError(f'{path}: found the pose topics {", ".join(found) or "(none)"}, expected {topic}')
     try:
-        poses = [pose for _, message in _messages(reader, topic) for pose in poses_of(message)]
-        fixed = [pose for _, message in _messages(reader, '/tf_static') for pose in poses_of(message)]
+        poses = [pose for _, _, message in _messages(reader, topic) for pose in poses_of(message)]
+        fixed = [pose for _, _, message in _messages(reader, '/tf_static') for pose in poses_of(message)]
         return camera_trajectory(poses, fixed, camera_frame)
     except DataError as error:
         raise DataError(f'{path}: {topic}: {error}') from error

@@ -7,7 +7,7 @@ Calibrations as ROS carries them: the fields of a ``sensor_msgs/CameraInfo`` and
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +43,12 @@ class CameraInfoFields:
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """
-    A camera, or None and the sentence that says why there is none.
+    A camera and what it was made from, or None and the sentence that says why there is none.
     """
 
     camera: CameraModel | None
     reason: str = ''
+    fields: CameraInfoFields | None = None
 
 
 def is_rectified_topic(topic: str) -> bool:
@@ -79,7 +80,8 @@ def camera_from_fields(fields: CameraInfoFields, *, rectified: bool = False) -> 
     with np.errstate(over='ignore', invalid='ignore'):  # numbers that large are refused as those of no camera
         matrix[0] = (matrix[0] - matrix[2] * (x + (across - 1) / 2)) / across
         matrix[1] = (matrix[1] - matrix[2] * (y + (down - 1) / 2)) / down
-    return Calibration(CameraModel(width // across, height // down, matrix, lens, coefficients))
+    camera = CameraModel(width // across, height // down, matrix, lens, coefficients)
+    return Calibration(camera, fields=fields)
 
 
 def fields_from_camera(camera: CameraModel) -> CameraInfoFields:
@@ -111,7 +113,29 @@ def fit_coefficients(lens: LensModel, values: Sequence[float]) -> Float64Array:
     return coefficients
 
 
+@dataclass(frozen=True, slots=True)
+class CameraFile:
+    """
+    What a YAML file says of a camera, and, by hand, of what stands beside it: ``baseline``, metres to the right camera
+    of a rectified pair, and ``depth_scale``, metres that a 1 of its depth images stands for; 0: it does not say.
+    """
+
+    camera: CameraModel
+    fields: CameraInfoFields
+    baseline: float = 0.0
+    depth_scale: float = 0.0
+
+
 def read_camera(path: Path) -> CameraModel:
+    """
+    The camera of the YAML file that the ROS package camera_calibration writes.
+
+    :raises DataError: as :func:`read_camera_file`.
+    """
+    return read_camera_file(path).camera
+
+
+def read_camera_file(path: Path) -> CameraFile:
     """
     Read the YAML file that the ROS package camera_calibration writes.
 
@@ -126,14 +150,33 @@ def read_camera(path: Path) -> CameraModel:
             d=_numbers(values, 'distortion_coefficients') if 'distortion_coefficients' in values else (),
             k=_numbers(values, 'camera_matrix'),
         )
+        if 'projection_matrix' in values:
+            fields = replace(fields, p=_numbers(values, 'projection_matrix'))
+        if 'rectification_matrix' in values:
+            fields = replace(fields, r=_numbers(values, 'rectification_matrix'))
         calibration = camera_from_fields(fields)
+        lengths = {name: _length(values, name) for name in ('baseline', 'depth_scale')}
     except ConfigError as error:
         raise DataError(str(error)) from error
     except DataError as error:
         raise DataError(f'{path}: {error}') from error
     if calibration.camera is None:
         raise DataError(f'{path}: {calibration.reason}')
-    return calibration.camera
+    return CameraFile(calibration.camera, fields, **lengths)
+
+
+def _length(values: Mapping[str, Any], key: str) -> float:
+    """
+    A number above 0, or 0 where there is no such entry.
+    """
+    entry = values.get(key, 0.0)
+    try:
+        value = float(entry)
+    except (TypeError, ValueError) as error:
+        raise DataError(f'{key}: found {entry!r}, expected a number above 0') from error
+    if not 0 <= value < float('inf') or (key in values and value == 0):
+        raise DataError(f'{key}: found {entry!r}, expected a number above 0')
+    return value
 
 
 def _integer(values: Mapping[str, Any], key: str) -> int:

@@ -17,12 +17,14 @@ import numpy.typing as npt
 
 from kp2d_ros.core.cameras import CameraModel, lens_model_from_name
 from kp2d_ros.core.errors import ConfigError, DataError
+from kp2d_ros.core.records import Sensor
 from kp2d_ros.core.se3 import invert_transform
 from kp2d_ros.core.settings import load_yaml
 from kp2d_ros.core.trajectories import Trajectory
 from kp2d_ros.recordings.camera_yaml import fit_coefficients
-from kp2d_ros.recordings.image_files import open_image_files
+from kp2d_ros.recordings.image_files import RightFiles, StampedFiles, open_image_files
 from kp2d_ros.recordings.sequence import Recording
+from kp2d_ros.recordings.stereo_rig import RigCalibration, baseline_warning, report_rig
 from kp2d_ros.recordings.text_tables import read_euroc_poses, read_rows, stamp_of
 
 _GROUND_TRUTHS = ('state_groundtruth_estimate0', 'mocap0')
@@ -35,15 +37,30 @@ def is_euroc(path: Path) -> bool:
     return any((path / inner / 'data.csv').is_file() for inner in ('cam0', 'mav0/cam0'))
 
 
-def open_euroc(path: Path, camera: int | None = None) -> Recording:
+def open_euroc(path: Path, camera: int | None = None, sensor: Sensor = Sensor.MONO) -> Recording:
     """
     A sequence in the EuRoC layout; its ground truth is that of the camera (T_BS of sensor.yaml applied).
 
     :param camera: number of the camera folder; None: 0.
+    :param sensor: mono, or stereo: cam0 with cam1 to its right.
     :raises DataError: naming the file that is missing or not what it should be.
+    :raises ConfigError: if the camera has none to its right.
     """
     root = (path if (path / 'cam0').is_dir() else path / 'mav0').resolve()
     folder = root / f'cam{camera or 0}'
+    files = _find_images(folder)
+    settings = _read_sensor(folder / 'sensor.yaml')
+    body_from_camera = _body_from(folder / 'sensor.yaml', settings)
+    known = _camera_from(folder / 'sensor.yaml', settings) if settings else None
+    beside = None
+    if sensor is Sensor.STEREO:
+        if camera:
+            raise ConfigError(f'camera: found {camera}, expected the left one of the pair: 0')
+        beside = _find_right(root / 'cam1', body_from_camera if 'T_BS' in settings else None)
+    return open_image_files(root.parent.name, files, known, _read_ground_truth(root, body_from_camera), beside)
+
+
+def _find_images(folder: Path) -> StampedFiles:
     stamps, images = [], []
     for row in read_rows(folder / 'data.csv'):
         words = row.words(',')
@@ -51,10 +68,23 @@ def open_euroc(path: Path, camera: int | None = None) -> Recording:
             raise row.error('time in ns, file name')
         stamps.append(stamp_of(row, words[0]))
         images.append(folder / 'data' / words[1])
-    sensor = _read_sensor(folder / 'sensor.yaml')
-    known = _camera_from(folder / 'sensor.yaml', sensor) if sensor else None
-    ground_truth = _read_ground_truth(root, _body_from(folder / 'sensor.yaml', sensor))
-    return open_image_files(root.parent.name, images, stamps, known, ground_truth)
+    return StampedFiles(images, stamps)
+
+
+def _find_right(folder: Path, body_from_left: npt.NDArray[np.float64] | None) -> RightFiles:
+    """
+    :param body_from_left: None: it is not known.
+    """
+    if not (folder / 'data.csv').is_file():
+        raise DataError(f'{folder.parent}: found no right images, looked for {folder.name}/data.csv')
+    settings = _read_sensor(folder / 'sensor.yaml')
+    camera = _camera_from(folder / 'sensor.yaml', settings) if settings else None
+    rig = RigCalibration(None, 'found no T_BS in the sensor.yaml of cam0 and of cam1: the baseline is not known')
+    if body_from_left is not None and 'T_BS' in settings:
+        pose = invert_transform(body_from_left) @ _body_from(folder / 'sensor.yaml', settings)
+        rig = RigCalibration(pose, warning=baseline_warning(pose))
+    report_rig(str(folder.parent), rig)
+    return RightFiles(_find_images(folder), camera, rig.left_from_right)
 
 
 def _read_sensor(path: Path) -> dict[str, Any]:

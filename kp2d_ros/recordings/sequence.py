@@ -12,7 +12,7 @@ from typing import Protocol
 
 from kp2d_ros.core.cameras import CameraModel
 from kp2d_ros.core.errors import DataError, ShapeError
-from kp2d_ros.core.records import Frame, ImageArray
+from kp2d_ros.core.records import DepthImage, Float32Array, Float64Array, Frame, ImageArray, RightImage, Sensor
 from kp2d_ros.core.trajectories import Trajectory
 
 
@@ -55,15 +55,29 @@ class SequenceReader(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class RecordedDepth:
+    """
+    A depth image (H, W) in metres of a recording, and where it is.
+    """
+
+    stamp_ns: int
+    metres: Float32Array
+    place: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class RecordedImage:
     """
-    An image (H, W) or (H, W, 3) of a recording, and where it is, for who has to find it there.
+    An image (H, W) or (H, W, 3) of a recording, and where it is, for who has to find it there; and what the second
+    camera of a stereo rig, or the depth camera, saw at its time.
     """
 
     stamp_ns: int
     image: ImageArray
     place: str
     frame_id: str = ''
+    right: RecordedImage | None = None
+    depth: RecordedDepth | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,7 +87,9 @@ class Recording:
 
     ``read`` gives its images from the beginning, and a DataError for one that it cannot read: a gap would look like a
     jump of the camera. So does an image whose size is not the camera's. ``count`` is how many there should be, which
-    for some videos is an estimate.
+    for some videos is an estimate, and for the pairs of a bag the number of left or colour images. ``right_camera`` and
+    ``left_from_right`` are those of a stereo rig (see :class:`~kp2d_ros.core.records.RightImage`), ``sensor`` says what
+    every frame has.
     """
 
     name: str
@@ -81,13 +97,43 @@ class Recording:
     read: Callable[[], Iterator[RecordedImage]]
     camera: CameraModel | None = None
     ground_truth: Trajectory | None = None
+    sensor: Sensor = Sensor.MONO
+    right_camera: CameraModel | None = None
+    left_from_right: Float64Array | None = None
 
     def __len__(self) -> int:
         return self.count
 
     def __iter__(self) -> Iterator[Frame]:
         for seq, found in enumerate(self.read()):
+            right, depth = self._right(found.right), _depth(found)
             try:
-                yield Frame(seq, found.stamp_ns, found.image, self.camera, found.frame_id)
+                yield Frame(seq, found.stamp_ns, found.image, self.camera, found.frame_id, right, depth)
             except ShapeError as error:
                 raise DataError(f'{found.place}: {error}') from error
+
+    def _right(self, found: RecordedImage | None) -> RightImage | None:
+        if found is None:
+            return None
+        try:
+            return RightImage(found.stamp_ns, found.image, self.right_camera, self.left_from_right)
+        except ShapeError as error:
+            raise DataError(f'{found.place}: {error}') from error
+
+
+def _depth(image: RecordedImage) -> DepthImage | None:
+    """
+    The depth of an image, if it has one.
+
+    :raises DataError: if its size is not that of the image, or smaller by a common factor.
+    """
+    found = image.depth
+    if found is None:
+        return None
+    (height, width), (rows, columns) = image.image.shape[:2], found.metres.shape
+    if abs(width * rows - height * columns) > max(width, height):  # a pixel more or less may be left of a division
+        raise DataError(
+            f'{found.place}: found depth of {columns}x{rows} for an image of {width}x{height}, expected one of its '
+            'shape: depth must be registered to the image'
+        )
+    return DepthImage(found.stamp_ns, found.metres)

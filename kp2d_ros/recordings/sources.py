@@ -7,19 +7,26 @@ From a path to the recording that lies there; and what to read of it, as options
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from kp2d_ros.core.cameras import CameraModel
 from kp2d_ros.core.errors import ConfigError, DataError
 from kp2d_ros.core.packages import install_command
+from kp2d_ros.core.records import Sensor
 from kp2d_ros.recordings.camera_yaml import read_camera
 from kp2d_ros.recordings.euroc import is_euroc, open_euroc
-from kp2d_ros.recordings.image_files import is_image_folder, open_image_folder
+from kp2d_ros.recordings.image_folder import is_image_folder, open_image_folder
 from kp2d_ros.recordings.kitti import is_kitti, open_kitti
 from kp2d_ros.recordings.sequence import Recording
+from kp2d_ros.recordings.tartanair import is_tartanair, open_tartanair
 from kp2d_ros.recordings.tum import is_tum, open_tum
 from kp2d_ros.recordings.video_file import VIDEO_SUFFIXES, is_video, open_video
+
+Option = str | int | float | None
 
 BAG_SUFFIXES = frozenset({'.bag', '.db3', '.mcap'})
 
@@ -36,24 +43,26 @@ def find_bag(path: Path) -> Path | None:
     return inside[0] if len(inside) == 1 else None
 
 
-def _open_bag(path: Path, **topics: str | int) -> Recording:
+def _open_bag(path: Path, **options: Any) -> Recording:
     try:
         from kp2d_ros.recordings.bags import open_bag
     except (ImportError, AttributeError) as error:  # absent, or of a version whose reading has no known limits
         hint = install_command("'rosbags>=0.11.9,<0.12'")
         raise DataError(f'{path}: reading a bag needs the package rosbags: {hint} ({error})') from error
-    return open_bag(find_bag(path) or path, **{name: str(topic) for name, topic in topics.items()})
+    return open_bag(find_bag(path) or path, **options)
 
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
     """
-    A kind of recording: its name in messages, what tells it, how it is opened, and the options that it takes.
+    A kind of recording: its name in messages, what tells it, how it is opened, the sensors that it may hold beside one
+    camera, and the options that it takes.
     """
 
     name: str
     fits: Callable[[Path], bool]
     open: Callable[..., Recording]
+    sensors: tuple[Sensor, ...] = ()
     options: tuple[str, ...] = ()
 
     @property
@@ -66,29 +75,54 @@ _KINDS = (
         f'a bag (metadata.yaml, or one file of {", ".join(sorted(BAG_SUFFIXES))})',
         lambda path: find_bag(path) is not None,
         _open_bag,
-        ('image_topic', 'camera_info_topic', 'ground_truth_topic'),
+        (Sensor.STEREO, Sensor.RGBD),
+        (
+            *('image_topic', 'camera_info_topic', 'ground_truth_topic', 'right_topic', 'baseline'),
+            *('depth_topic', 'depth_scale'),
+        ),
     ),
-    _Kind('KITTI odometry (calib.txt, image_0; or sequences/NN)', is_kitti, open_kitti, ('camera',)),
-    _Kind('EuRoC (mav0/cam0/data.csv)', is_euroc, open_euroc, ('camera',)),
-    _Kind('TUM RGB-D (rgb.txt)', is_tum, open_tum),
-    _Kind('images (in images/ or the folder itself)', is_image_folder, open_image_folder),
+    _Kind(
+        *('KITTI odometry (calib.txt, image_0; or sequences/NN)', is_kitti, open_kitti),
+        (Sensor.STEREO,),
+        ('camera',),
+    ),
+    _Kind('EuRoC (mav0/cam0/data.csv)', is_euroc, open_euroc, (Sensor.STEREO,), ('camera',)),
+    _Kind('TUM RGB-D (rgb.txt)', is_tum, open_tum, (Sensor.RGBD,), ('depth_scale',)),
+    _Kind('TartanAir (image_left)', is_tartanair, open_tartanair, (Sensor.STEREO, Sensor.RGBD)),
+    _Kind(
+        *('images (in images/, left/ or the folder itself)', is_image_folder, open_image_folder),
+        (Sensor.STEREO, Sensor.RGBD),
+        ('baseline', 'depth_scale'),
+    ),
     _Kind(f'a video ({", ".join(sorted(VIDEO_SUFFIXES))})', is_video, open_video),
 )
+_PARTNER_NAMES = {Sensor.STEREO: 'right images', Sensor.RGBD: 'depth images'}
+_OPTION_SENSORS = {
+    'right_topic': Sensor.STEREO,
+    'baseline': Sensor.STEREO,
+    'depth_topic': Sensor.RGBD,
+    'depth_scale': Sensor.RGBD,
+}
 
 
 def open_sequences(
-    paths: Sequence[Path], *, calibration: Path | None = None, **options: str | int | None
+    paths: Sequence[Path], *, calibration: Path | None = None, sensor: str = Sensor.MONO.value, **options: Option
 ) -> list[Recording]:
     """
     Open recordings with options in common: each takes those that its kind has.
 
     :param calibration: a camera YAML that replaces what a recording says of its camera.
-    :param options: ``image_topic``: which images of a bag; None: the only ones. ``camera_info_topic``: their
-        calibration; None: ``camera_info`` beside them. ``ground_truth_topic``: poses of the camera in a bag; None: the
-        topic named ``ground_truth``, if there is one. ``camera``: which one of KITTI or EuRoC; None: the left one.
+    :param sensor: ``mono``, ``stereo`` or ``rgbd``: what every frame has.
+    :param options: ``image_topic``: which images of a bag, the left or colour ones of several; None: the only ones.
+        ``camera_info_topic``: their calibration; None: ``camera_info`` beside them. ``ground_truth_topic``: poses of
+        the camera in a bag; None: the topic named ``ground_truth``, if there is one. ``camera``: which one of KITTI or
+        EuRoC; None: the left one. ``right_topic``: the right images of a bag; None: named as the left ones, with right
+        for left. ``baseline``: metres between the cameras, where the recording does not say. ``depth_topic``: the depth
+        images of a bag; None: the only ones. ``depth_scale``: metres that a 1 in them stands for; None: by the format.
     :raises DataError: naming everything that was looked for, if nothing of it lies at a path.
-    :raises ConfigError: if an option is given that none of the recordings takes.
+    :raises ConfigError: if an option is given that none of the recordings takes, or that goes with another sensor.
     """
+    eye = _sensor_of(sensor)
     given = {name: value for name, value in options.items() if value is not None}
     kinds = [_kind_of(path) for path in paths]
     for name, value in given.items():
@@ -98,21 +132,55 @@ def open_sequences(
                 f'{name.replace("_", " ")}: found {value!r} for {paths[0]}, which is {kinds[0].short_name}, '
                 f'expected none: it is an option of {takers}'
             )
+        if _OPTION_SENSORS.get(name, eye) is not eye:
+            raise ConfigError(
+                f'{name.replace("_", " ")}: found {value!r} with the sensor {eye.value}, expected none: it goes with '
+                f'{_OPTION_SENSORS[name].value}'
+            )
     camera = None if calibration is None else read_camera(calibration)
-    sequences: list[Recording] = []
-    for path, kind in zip(paths, kinds, strict=True):
-        sequence = kind.open(path, **{name: value for name, value in given.items() if name in kind.options})
-        sequences.append(sequence if camera is None else replace(sequence, camera=camera))
-    return sequences
+    return [_calibrated(_open(path, kind, eye, given), camera) for path, kind in zip(paths, kinds, strict=True)]
 
 
-def open_sequence(path: Path, *, calibration: Path | None = None, **options: str | int | None) -> Recording:
+def _sensor_of(word: str) -> Sensor:
+    try:
+        return Sensor(word)
+    except ValueError as error:
+        raise ConfigError(f'sensor: found {word!r}, expected {", ".join(each.value for each in Sensor)}') from error
+
+
+def _open(path: Path, kind: _Kind, sensor: Sensor, given: Mapping[str, Option]) -> Recording:
+    options: dict[str, Any] = {name: value for name, value in given.items() if name in kind.options}
+    if sensor is Sensor.MONO:
+        return kind.open(path, **options)
+    if sensor not in kind.sensors:
+        known = ' or '.join(each.value for each in (Sensor.MONO, *kind.sensors))
+        raise DataError(
+            f'{path}: is {kind.short_name}, which has no {_PARTNER_NAMES[sensor]}; found the sensor {sensor.value}, '
+            f'expected {known}'
+        )
+    return kind.open(path, sensor=sensor, **options)
+
+
+def _calibrated(sequence: Recording, camera: CameraModel | None) -> Recording:
     """
-    Open a recording: a bag of ROS 2 (mcap, sqlite3) or ROS 1, a folder of KITTI, EuRoC, TUM or images, or a video.
+    The sequence with a camera of the user's own, which is also the right one where that is not known.
+    """
+    if camera is None:
+        return sequence
+    right = sequence.right_camera or (camera if sequence.sensor is Sensor.STEREO else None)
+    return replace(sequence, camera=camera, right_camera=right)
+
+
+def open_sequence(
+    path: Path, *, calibration: Path | None = None, sensor: str = Sensor.MONO.value, **options: Option
+) -> Recording:
+    """
+    Open a recording: a bag of ROS 2 (mcap, sqlite3) or ROS 1, a folder of KITTI, EuRoC, TUM, TartanAir or images, or a
+    video.
 
     The options and errors are those of :func:`open_sequences`.
     """
-    return open_sequences([Path(path)], calibration=calibration, **options)[0]
+    return open_sequences([Path(path)], calibration=calibration, sensor=sensor, **options)[0]
 
 
 def _kind_of(path: Path) -> _Kind:
@@ -131,7 +199,7 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         'source',
         type=Path,
-        help='bag (rosbag2 mcap or sqlite3, ROS 1), folder of KITTI, EuRoC, TUM RGB-D or images, or video',
+        help='bag (rosbag2 mcap or sqlite3, ROS 1), folder of KITTI, EuRoC, TUM RGB-D, TartanAir or images, or video',
     )
     add_reading_options(parser)
 
@@ -141,26 +209,48 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
     Which part of a source, for a command that names its sources itself.
     """
     group = parser.add_argument_group('what to read')
-    group.add_argument('--image-topic', metavar='TOPIC', help='images of a bag; default: the only ones')
+    group.add_argument(
+        '--sensor',
+        choices=[each.value for each in Sensor],
+        help='one camera, a stereo rig or a depth camera; the last two know metres; default: as set, else mono',
+    )
+    group.add_argument(
+        '--image-topic', metavar='TOPIC', help='images of a bag, of the left or colour camera; default: the only ones'
+    )
     group.add_argument('--camera-info-topic', metavar='TOPIC', help='default: camera_info beside the images')
     group.add_argument(
         '--ground-truth-topic', metavar='TOPIC', help='true poses in a bag; default: the one named ground_truth, if any'
     )
     group.add_argument('--camera', type=int, metavar='N', help='camera of KITTI or EuRoC; default: the left one')
     group.add_argument('--calibration', type=Path, metavar='YAML', help='camera YAML in place of the recorded one')
+    group.add_argument(
+        '--right-topic', metavar='TOPIC', help='stereo: right images of a bag; default: as the left ones, with "right"'
+    )
+    group.add_argument(
+        '--baseline', type=_above_zero, metavar='METRES', help='stereo: between the cameras, where nothing says it'
+    )
+    group.add_argument('--depth-topic', metavar='TOPIC', help='rgbd: depth images of a bag; default: the only ones')
+    group.add_argument(
+        '--depth-scale', type=_above_zero, metavar='METRES', help='rgbd: what a 1 stands for; default: by the format'
+    )
 
 
-def open_sources(paths: Sequence[Path], args: argparse.Namespace) -> list[Recording]:
+def _above_zero(text: str) -> float:
+    with suppress(ValueError):
+        if 0 < float(text) < float('inf'):
+            return float(text)
+    raise argparse.ArgumentTypeError(f'found {text!r}, expected a number above 0')
+
+
+def open_sources(paths: Sequence[Path], args: argparse.Namespace, sensor: str | None = None) -> list[Recording]:
     """
     The recordings at some paths, read as the options of :func:`add_reading_options` say.
 
+    :param sensor: what settings say where the options do not; None: nothing, so it is mono.
     :raises Kp2dError: as :func:`open_sequences` does.
     """
+    names = [name for kind in _KINDS for name in kind.options]
+    options: dict[str, Option] = {name: getattr(args, name) for name in names}
     return open_sequences(
-        paths,
-        calibration=args.calibration,
-        image_topic=args.image_topic,
-        camera_info_topic=args.camera_info_topic,
-        ground_truth_topic=args.ground_truth_topic,
-        camera=args.camera,
+        paths, calibration=args.calibration, sensor=args.sensor or sensor or Sensor.MONO.value, **options
     )

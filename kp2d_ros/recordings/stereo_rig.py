@@ -6,7 +6,8 @@ Where the right camera of a stereo rig is, by the calibrations of both.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +21,8 @@ from kp2d_ros.recordings.camera_yaml import CameraInfoFields, fields_from_camera
 MAX_BASELINE = 10.0  # metres; more is a mistake in a unit
 _MIN_BASELINE = 1e-6  # metres; P is 0 where nobody wrote a baseline
 _ROTATION_TOLERANCE = 1e-3
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,17 +50,12 @@ def left_from_right_of(
     :param baseline: metres between the cameras, for a P that says nothing of it.
     :raises DataError: if the numbers are not those of a camera: NaN, wrong counts, an R that is no rotation.
     """
-    shifts = []
-    for side, fields in (('left', left), ('right', right)):
-        projection = _matrix_of(f'{side} camera_info: P', fields.p, (3, 4))
-        if projection[0, 0] == 0 or projection[1, 1] == 0:
-            return RigCalibration(None, f'the {side} camera has no P in its camera_info, so there is no baseline')
-        shifts.append(projection[:, 3] / (projection[0, 0], projection[1, 1], 1.0))
+    shifts = [_shift_of(f'{side} camera_info: P', each.p) for side, each in (('left', left), ('right', right))]
     offset, warning = shifts[0] - shifts[1], ''
     measured = float(np.linalg.norm(offset))
     if measured < _MIN_BASELINE:
         if not baseline:
-            return RigCalibration(None, 'the baseline is 0: P[3] is 0 in the camera_info of the right camera')
+            return RigCalibration(None, 'the baseline is 0: P[3] is 0 in the calibration of the right camera')
         offset = np.array([baseline, 0.0, 0.0])
     elif baseline and abs(baseline - measured) > 0.01 * measured:
         warning = f'the camera_infos say a baseline of {measured:.4g} m: the given one of {baseline:.4g} m is not used'
@@ -105,6 +103,62 @@ def baseline_warning(left_from_right: Float64Array) -> str:
             'left and right may be swapped'
         )
     return ''
+
+
+def find_rig(
+    pair: tuple[CameraInfoFields | None, CameraInfoFields | None],
+    is_rectified: bool,
+    look_up: Callable[[], Float64Array | None],
+    baseline: float = 0.0,
+) -> RigCalibration:
+    """
+    The rig by the first that knows it: the calibrations of the left and the right camera, their frames, ``baseline``.
+
+    :param look_up: gives the pose (4, 4) of the right camera's frame in the left one's; None: they are not joined.
+    :param baseline: metres; 0: none is given.
+    :raises DataError: as :func:`left_from_right_of`.
+    """
+    left, right = pair
+    missing = RigCalibration(None, 'a camera of the stereo rig has no calibration: the baseline is not known')
+    rig = missing if left is None or right is None else left_from_right_of(left, right, is_rectified)
+    frames = None if rig.left_from_right is not None else look_up()
+    if frames is not None:
+        pose = rectified_rig(float(np.linalg.norm(frames[:3, 3]))).left_from_right if is_rectified else frames
+        return RigCalibration(pose, warning='' if pose is None else baseline_warning(pose))
+    if not baseline:
+        return rig
+    if left is None or right is None:
+        return rectified_rig(baseline)
+    return left_from_right_of(left, right, is_rectified, baseline)
+
+
+def rectified_rig(baseline: float) -> RigCalibration:
+    """
+    The rig of two cameras that look the same way, so many metres beside each other.
+    """
+    pose = transform_from(np.eye(3), np.array([baseline, 0.0, 0.0]))
+    return RigCalibration(pose, warning=baseline_warning(pose))
+
+
+def report_rig(source: str, rig: RigCalibration) -> None:
+    """
+    Say in the log why a rig is not known, or what is strange about it.
+    """
+    if rig.reason or rig.warning:
+        _log.warning('%s: %s', source, rig.reason or rig.warning)
+
+
+def _shift_of(name: str, values: Sequence[float]) -> Float64Array:
+    """
+    (3,) origin of the common frame in that of a camera, t of P = K [I | t]; 0 of an empty P.
+    """
+    projection = _matrix_of(name, values, (3, 4))
+    if projection[0, 0] == 0:
+        return np.zeros(3)
+    try:
+        return np.asarray(np.linalg.solve(projection[:, :3], projection[:, 3]))
+    except np.linalg.LinAlgError as error:
+        raise DataError(f'{name}: found {projection.tolist()}, expected the projection matrix of a camera') from error
 
 
 def _matrix_of(name: str, values: Sequence[float], shape: tuple[int, int]) -> Float64Array:

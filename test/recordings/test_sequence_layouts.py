@@ -16,7 +16,8 @@ import pytest
 from kp2d_ros.core.cameras import LensModel
 from kp2d_ros.core.errors import DataError
 from kp2d_ros.recordings.euroc import open_euroc
-from kp2d_ros.recordings.image_files import list_images, open_image_files, open_image_folder
+from kp2d_ros.recordings.image_files import StampedFiles, list_images, open_image_files
+from kp2d_ros.recordings.image_folder import open_image_folder
 from kp2d_ros.recordings.kitti import open_kitti
 from kp2d_ros.recordings.text_tables import read_poses, read_times
 from kp2d_ros.recordings.tum import open_tum
@@ -220,7 +221,7 @@ def test_images_are_found_by_suffix_in_the_order_of_their_numbers(tmp_path: Path
 
 def test_a_sequence_needs_a_time_per_image(tmp_path: Path) -> None:
     with pytest.raises(DataError, match='sequence x: found 1 images and 2 times'):
-        open_image_files('x', [tmp_path / 'a.png'], [1, 2], None, None)
+        open_image_files('x', StampedFiles([tmp_path / 'a.png'], [1, 2]), None, None)
 
 
 @pytest.mark.parametrize(

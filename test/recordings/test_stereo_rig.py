@@ -12,7 +12,7 @@ import pytest
 from kp2d_ros.core.errors import DataError
 from kp2d_ros.core.se3 import rotation_from_vector, transform_from
 from kp2d_ros.recordings.camera_yaml import CameraInfoFields
-from kp2d_ros.recordings.stereo_rig import left_from_right_of
+from kp2d_ros.recordings.stereo_rig import left_from_right_of, rectified_rig
 
 K = (500.0, 0.0, 320.0, 0.0, 500.0, 240.0, 0.0, 0.0, 1.0)
 
@@ -70,10 +70,17 @@ def test_what_is_strange_about_a_baseline_is_said() -> None:
     assert 'swapped' in left_from_right_of(fields(-48.0), fields(), True).warning
 
 
-def test_an_uncalibrated_camera_has_no_rig() -> None:
-    rig = left_from_right_of(fields(), fields(p=(0.0,) * 12), True)
-    assert rig.left_from_right is None
-    assert 'right camera has no P' in rig.reason
+def test_cameras_that_were_calibrated_apart_have_the_given_baseline_or_none() -> None:
+    empty = fields(p=(0.0,) * 12)
+    assert 'baseline is 0' in left_from_right_of(fields(), empty, False).reason
+    assert left_from_right_of(empty, empty, False, 0.3).left_from_right[0, 3] == 0.3
+
+
+def test_two_cameras_that_look_the_same_way_need_a_baseline_alone() -> None:
+    np.testing.assert_array_equal(
+        rectified_rig(0.2).left_from_right, [[1, 0, 0, 0.2], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+    )
+    assert 'baseline is 12 m' in rectified_rig(12.0).warning
 
 
 @pytest.mark.parametrize(
@@ -83,6 +90,7 @@ def test_an_uncalibrated_camera_has_no_rig() -> None:
         ({'p': (1.0,) * 11 + (np.nan,)}, 'expected finite'),
         ({'r': (0.0,) * 9}, 'expected a rotation'),
         ({'r': (1.0, 0, 0, 0, 1, 0, 0, 0, -1)}, 'expected a rotation'),
+        ({'p': (1.0, 0, 0, -4, 0, 0, 0, 0, 0, 0, 1, 0)}, 'projection matrix of a camera'),
         ({'r': ()}, 'R: found 0 numbers'),
     ],
 )
