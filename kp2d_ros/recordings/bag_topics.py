@@ -9,6 +9,7 @@ topic where image_transport packed them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 
 from kp2d_ros.core.errors import DataError
@@ -36,26 +37,30 @@ def info_topic(topic: str) -> str:
 
 def is_depth_topic(topic: str) -> bool:
     """
-    Whether a topic carries depth images by its name.
+    Whether a topic carries depth images by its name: the word, of which ``depthai`` is another.
     """
-    return 'depth' in topic.lower()
+    return re.search('(?<![a-z])depth(?![a-z])', topic) is not None
 
 
-def choose_image_topic(found: Sequence[str], wanted: str | None, sensor: Sensor, right: str | None) -> str:
+def choose_image_topic(
+    found: Sequence[str], wanted: str | None, depths: Collection[str], sensor: Sensor, right: str | None
+) -> str:
     """
     The images, those of the left or colour camera.
 
     :param found: all image topics of the bag.
     :param wanted: what was asked for; None: the only ones; of a stereo rig, the only ones that have right ones.
+    :param depths: topics of depth images, which are not meant where there are others.
     :param right: the right topic that was asked for.
     :raises DataError: if it is not there or not clear.
     """
     if wanted:
         return _wanted(found, wanted, _TRANSPORTS)
     cameras = _cameras(topic for topic in found if not topic.endswith('/compressedDepth'))
-    cameras = [topic for topic in cameras if not is_depth_topic(topic)] or cameras
+    cameras = [topic for topic in cameras if topic not in _cameras(depths)] or cameras
     if sensor is Sensor.STEREO and right:
-        cameras = [topic for topic in cameras if topic != camera_topic(_wanted(found, right, _TRANSPORTS))]
+        right_camera = camera_topic(_wanted(found, right, _TRANSPORTS))
+        cameras = [topic for topic in cameras if topic != right_camera]
     elif sensor is Sensor.STEREO and len(cameras) > 1:
         cameras = [topic for topic in cameras if _right_names(topic) & set(cameras)]
     if len(cameras) != 1:
@@ -81,25 +86,24 @@ def choose_right_topic(found: Sequence[str], left: str, wanted: str | None) -> s
     return _wanted(found, there[0], _TRANSPORTS)
 
 
-def choose_depth_topic(found: Sequence[str], wanted: str | None, by_encoding: Collection[str]) -> str:
+def choose_depth_topic(found: Sequence[str], wanted: str | None, depths: Collection[str]) -> str:
     """
-    The depth images: what was asked for, else the only ones by name or encoding; of several, those that are called
-    aligned or registered.
+    The depth images: what was asked for, else the only ones; of several, those that are called aligned or registered.
 
-    :param by_encoding: topics whose images have an encoding of depth.
+    :param depths: topics of depth images.
     :raises DataError: if they are not there or not clear.
     """
     if wanted:
         return _wanted(found, wanted, _DEPTH_TRANSPORTS)
-    depths = _cameras(topic for topic in found if is_depth_topic(topic)) or _cameras(by_encoding)
-    if len(depths) > 1:
-        depths = [topic for topic in depths if any(word in topic for word in _REGISTERED)] or depths
-    if len(depths) != 1:
+    cameras = _cameras(depths)
+    if len(cameras) > 1:
+        cameras = [topic for topic in cameras if any(word in topic for word in _REGISTERED)] or cameras
+    if len(cameras) != 1:
         raise DataError(
-            f'found {len(depths) or "no"} topics of depth images among {", ".join(found) or "(none)"}, expected one: '
+            f'found {len(cameras) or "no"} topics of depth images among {", ".join(found) or "(none)"}, expected one: '
             'name it with --depth-topic'
         )
-    return _wanted(found, depths[0], _DEPTH_TRANSPORTS)
+    return _wanted(found, cameras[0], _DEPTH_TRANSPORTS)
 
 
 def _cameras(topics: Iterable[str]) -> list[str]:

@@ -36,6 +36,7 @@ from kp2d_ros.recordings.bag_topics import (
     choose_image_topic,
     choose_right_topic,
     info_topic,
+    is_depth_topic,
 )
 from kp2d_ros.recordings.camera_yaml import Calibration, CameraInfoFields, camera_from_fields, is_rectified_topic
 from kp2d_ros.recordings.image_decoding import (
@@ -240,14 +241,17 @@ def _choose_topics(reader: AnyReader, sensor: Sensor, wanted: BagOptions) -> tup
     The topic of the images, and that of the right or depth ones; empty with one camera.
     """
     found = _topics(reader, _IMAGE, _COMPRESSED)
-    topic = choose_image_topic(found, wanted.image_topic, sensor, wanted.right_topic)
+    depths: list[str] = []
+    if len(found) > 1:
+        named = [topic for topic in found if is_depth_topic(topic)]
+        depths = named or [topic for topic in found if _encoding(reader, topic) in DEPTH_UNITS]
+    topic = choose_image_topic(found, wanted.image_topic, depths, sensor, wanted.right_topic)
     if sensor is Sensor.MONO:
         return topic, ''
     if sensor is Sensor.STEREO:
         return topic, choose_right_topic(found, topic, wanted.right_topic)
-    others = [other for other in found if camera_topic(other) != camera_topic(topic)]
-    encoded = [] if wanted.depth_topic else [other for other in others if _encoding(reader, other) in DEPTH_UNITS]
-    return topic, choose_depth_topic(others, wanted.depth_topic, encoded)
+    others = [other for other in depths if camera_topic(other) != camera_topic(topic)]
+    return topic, choose_depth_topic(found, wanted.depth_topic, others)
 
 
 def _encoding(reader: AnyReader, topic: str) -> str:
