@@ -32,6 +32,7 @@ _START_NS = 1000 * 10**9
 _BLANK_GRAY = 12  # a covered lens is not quite black
 _PATH_RADIUS = 1.1  # metres, mean radius of the loop
 _MAX_RIG_DEG = 30.0
+_EXPOSURE_STEPS = 8  # images that a blurred one is the mean of
 _SWING_HZ = 0.5  # how often the camera swings left and right
 # Streams of noise beside that of the image, which is older than they are.
 _RIGHT_NOISE, _DEPTH_NOISE = 1, 2
@@ -54,6 +55,7 @@ class SceneConfig:
     color: bool = setting(True, 'RGB images; false: gray')
     samples: int = setting(2, 'rays per pixel along each axis', minimum=1, maximum=4)
     noise: float = setting(1.5, 'standard deviation of the sensor noise in gray levels', minimum=0.0, maximum=50.0)
+    exposure_s: float = setting(0.0, 'what moves meanwhile is blurred; 0: nothing', minimum=0.0, maximum=1.0)
     speed: float = setting(0.4, 'of the camera in metres per second', minimum=0.0, maximum=10.0)
     still_frames: int = setting(0, 'images at the start during which the camera stands still', minimum=0)
     turn_first: int = setting(0, 'first image of a pure rotation', minimum=0)
@@ -122,7 +124,8 @@ def plan_motion(config: SceneConfig) -> Trajectory:
 
 def _poses_at(config: SceneConfig, moments: Float64Array) -> Float64Array:
     """
-    Poses (N, 4, 4) at moments (N,), counted in images: 2.5 is half-way from image 2 to image 3.
+    Poses (N, 4, 4) at moments (N,), counted in images: 2.5 is half-way from image 2 to image 3. Before the first and
+    after the last one the camera stands still.
     """
     frames = np.arange(config.frames)
     turning = (frames >= config.turn_first) & (frames < config.turn_first + config.turn_frames)
@@ -182,9 +185,8 @@ class SimulatedSequence:
 
     def __iter__(self) -> Iterator[Frame]:
         sensor = Sensor(self.config.sensor)
-        poses = self.ground_truth.world_from_camera
         for seq, stamp_ns in enumerate(self.ground_truth.stamps_ns.tolist()):
-            image = self._expose(self.render(poses[seq]), seq)
+            image = self._expose(self._look(seq, np.eye(4)), seq)
             frame = Frame(seq, stamp_ns, image, self.camera, 'camera')
             if sensor is Sensor.STEREO:
                 frame = self._with_right(frame)
@@ -204,9 +206,19 @@ class SimulatedSequence:
         """
         return self._renderer.render_depth(world_from_camera)
 
+    def _look(self, moment: float, left_from_eye: Float64Array) -> ImageArray:
+        """
+        The noiseless image of a camera of the rig at a moment, counted in images, the middle of its exposure.
+        """
+        exposure = self.config.exposure_s * self.config.rate_hz
+        count = _EXPOSURE_STEPS if exposure > 0 else 1
+        moments = moment + exposure * ((np.arange(count) + 0.5) / count - 0.5)
+        images = [self.render(pose @ left_from_eye) for pose in _poses_at(self.config, moments)]
+        return images[0] if count == 1 else np.asarray(np.rint(np.mean(images, axis=0)), np.uint8)
+
     def _with_right(self, frame: Frame) -> Frame:
-        pose = self._pose_before(frame.seq, self.config.right_delay_s) @ self.left_from_right
-        left, right = frame.image, self._expose(self.render(pose), frame.seq, _RIGHT_NOISE)
+        moment = frame.seq - self.config.right_delay_s * self.config.rate_hz
+        left, right = frame.image, self._expose(self._look(moment, self.left_from_right), frame.seq, _RIGHT_NOISE)
         if self.config.swap_cameras:
             left, right = right, left
         pair = RightImage(frame.stamp_ns, right, self.camera, self.left_from_right)
@@ -218,16 +230,11 @@ class SimulatedSequence:
         """
         if self._is_covered(seq):
             return np.zeros((self.config.height, self.config.width), np.float32)
+        (pose,) = _poses_at(self.config, np.array([seq - self.config.depth_delay_s * self.config.rate_hz]))
         offset = transform_from(np.eye(3), np.array([self.config.depth_offset, 0.0, 0.0]))
-        seen = self._renderer.render_surfaces(self._pose_before(seq, self.config.depth_delay_s) @ offset)
         stream = np.random.default_rng([self.config.seed, seq, _DEPTH_NOISE])
+        seen = self._renderer.render_surfaces(pose @ offset)
         return measure_depth(seen, self.config.depth_sigma, self.config.depth_max, stream)
-
-    def _pose_before(self, seq: int, seconds: float) -> Float64Array:
-        """
-        Where the camera was so long before an image; before the first and after the last it stands still.
-        """
-        return np.asarray(_poses_at(self.config, np.array([seq - seconds * self.config.rate_hz]))[0])
 
     def _is_covered(self, seq: int) -> bool:
         return self.config.blank_first <= seq < self.config.blank_first + self.config.blank_frames

@@ -157,6 +157,17 @@ def test_less_texture_is_less_contrast_in_the_same_place(simulate: Simulate) -> 
     assert none < less < 0.4 * detail
 
 
+def test_an_exposure_blurs_what_moves_and_nothing_else(simulate: Simulate) -> None:
+    moving = {'frames': 6, 'still_frames': 3, 'swing_deg': 300.0, 'color': False, 'noise': 0.0, 'samples': 2}
+    (_, still, *_, sharp, _), (_, rest, *_, blurred, _) = simulate(**moving), simulate(exposure_s=0.06, **moving)
+    np.testing.assert_array_equal(rest.image, still.image)
+    assert cv2.Laplacian(blurred.image, cv2.CV_32F).std() < 0.6 * cv2.Laplacian(sharp.image, cv2.CV_32F).std()
+    # The stamp is the middle of the exposure: the blurred image is the sharp one, smoothed, in the same place.
+    smooth = [cv2.GaussianBlur(frame.image.astype(np.float32), (0, 0), 8) for frame in (sharp, blurred)]
+    shift, _ = cv2.phaseCorrelate(*smooth)
+    assert np.abs(shift).max() < 1.0
+
+
 def test_a_swing_turns_as_fast_as_it_says_and_ends_where_it_began() -> None:
     poses = plan_motion(SceneConfig(frames=61, rate_hz=30.0, speed=0.0, swing_deg=90.0)).world_from_camera
     steps = np.degrees([rotation_angle((invert_transform(a) @ b)[:3, :3]) for a, b in pairwise(poses)])
