@@ -24,6 +24,7 @@ from std_msgs.msg import Header
 from kp2d_ros.core.cameras import CameraModel
 from kp2d_ros.core.errors import DataError
 from kp2d_ros.core.records import (
+    Float32Array,
     Float64Array,
     FrontendResult,
     ImageArray,
@@ -37,7 +38,12 @@ from kp2d_ros.core.se3 import quaternion_from_rotation, rotation_from_quaternion
 from kp2d_ros.msg import KeypointArray, MatchArray
 from kp2d_ros.msg import RelativePose as RelativePoseMessage
 from kp2d_ros.recordings.camera_yaml import Calibration, CameraInfoFields, camera_from_fields
-from kp2d_ros.recordings.image_decoding import decode_compressed, decode_image
+from kp2d_ros.recordings.image_decoding import (
+    decode_compressed,
+    decode_compressed_depth,
+    decode_depth,
+    decode_image,
+)
 
 _QUANTISED_SCALE, _QUANTISED_ZERO = 127.0, 128.0
 
@@ -98,6 +104,19 @@ def decode_message(message: Image | CompressedImage) -> ImageArray:
     return decode_image(*fields, message.data)
 
 
+def decode_depth_message(message: Image | CompressedImage, depth_scale: float = 0.0) -> Float32Array:
+    """
+    Depth (H, W) float32 in metres of an image message of depth.
+
+    :param depth_scale: metres that a 1 stands for; 0: as the encoding says.
+    :raises DataError: if the message is not a whole image of depth.
+    """
+    if isinstance(message, CompressedImage):
+        return decode_compressed_depth(message.format, message.data, depth_scale)
+    fields = (message.encoding, message.height, message.width, message.step, bool(message.is_bigendian))
+    return decode_depth(*fields, message.data, depth_scale)
+
+
 def image_message(image: ImageArray, header: Header) -> Image:
     """
     ``sensor_msgs/Image`` (mono8 or rgb8) of a gray (H, W) or RGB (H, W, 3) image.
@@ -116,8 +135,15 @@ def camera_from_message(message: CameraInfo, is_rectified: bool) -> Calibration:
     :param is_rectified: whether the images are rectified: then P counts, and K and the distortion do not.
     :raises DataError: if the numbers are not those of a camera.
     """
+    return camera_from_fields(fields_of(message), rectified=is_rectified)
+
+
+def fields_of(message: CameraInfo) -> CameraInfoFields:
+    """
+    The fields of a calibration message.
+    """
     roi = message.roi
-    fields = CameraInfoFields(
+    return CameraInfoFields(
         width=message.width,
         height=message.height,
         distortion_model=message.distortion_model,
@@ -128,7 +154,6 @@ def camera_from_message(message: CameraInfo, is_rectified: bool) -> Calibration:
         binning=(message.binning_x, message.binning_y),
         roi=(roi.x_offset, roi.y_offset, roi.width, roi.height),
     )
-    return camera_from_fields(fields, rectified=is_rectified)
 
 
 def camera_info_message(camera: CameraModel, header: Header) -> CameraInfo:

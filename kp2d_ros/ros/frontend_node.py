@@ -25,8 +25,9 @@ from std_srvs.srv import Trigger
 
 from kp2d_ros.core.errors import BackendError, ConfigError, Kp2dError
 from kp2d_ros.inference.pipeline import build_extractor
-from kp2d_ros.ros.diagnosis import NodeFacts, TopicFacts, why_no_poses
+from kp2d_ros.ros.diagnosis import NodeFacts, TopicFacts, pair_values, why_no_poses
 from kp2d_ros.ros.engine import Engine
+from kp2d_ros.ros.frame_maker import ImageSet
 from kp2d_ros.ros.image_input import ImageInput
 from kp2d_ros.ros.interruption import ignore_signals, ros_context
 from kp2d_ros.ros.log_bridge import RosLogHandler, ThrottledLog, forward_logging, reported, stop_forwarding
@@ -129,13 +130,13 @@ class FrontendNode(LifecycleNode):
         result = super().on_activate(state)
         with reported(self.get_logger().error):
             self.engine.change_later(Engine.restart)
-            self.inputs = ImageInput(self, self.config, self._on_image, self._qos_overrides)
-            self.worker = Worker(self.config, self.engine, self.inputs.calibrations, self.outputs.publish, self.log)
+            self.inputs = ImageInput(self, self.config, self._on_images, self.log, self._qos_overrides)
+            self.worker = Worker(self.config, self.engine, self.inputs.frames, self.outputs.publish, self.log)
             self.worker.start()
         info = self.engine.info
         self.get_logger().info(
             f'active: mode {self.config.mode}, {info.model_id} on {info.backend} ({info.device}), '
-            f'images from {self.resolve_topic_name("image")}'
+            f'images from {" and ".join(self.inputs.topics())}'
         )
         return result
 
@@ -199,9 +200,9 @@ class FrontendNode(LifecycleNode):
             inputs.close()
         return worker is None or worker.stop(_STOP_SECONDS)
 
-    def _on_image(self, message: Any) -> None:
-        if self.worker is not None and self.inputs is not None:
-            self.worker.receive(message, self.get_clock().now().nanoseconds, self.inputs.image.missed)
+    def _on_images(self, images: ImageSet, missed: int) -> None:
+        if self.worker is not None:
+            self.worker.receive(images, self.get_clock().now().nanoseconds, missed)
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         response.success = self.worker is not None
@@ -302,6 +303,7 @@ class FrontendNode(LifecycleNode):
             clock_is_missing=is_simulated and not self.count_publishers('/clock'),
             trouble=self.worker.trouble(),
             tracking=self.worker.tracking,
+            second=self.inputs.second(),
         )
 
     def _diagnose(self) -> None:
@@ -327,6 +329,7 @@ class FrontendNode(LifecycleNode):
             'image topic': f'{facts.image.topic} ({facts.image.wanted_type})',
             'requested QoS': facts.image.requested,
             'calibration': why_no_poses(facts) or 'ok',
+            **pair_values(facts.second),
         }
 
 

@@ -1,226 +1,110 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-The inputs of the node: images, raw or compressed, whichever is there, and their calibration. Each subscription follows
-what the publishers offer, and knows why nothing comes.
+The inputs of the node: images, raw or compressed, whichever is there, their calibration, and what belongs to each
+image: the right one of a stereo pair, or its depth.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
-from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from kp2d_ros.core.errors import DataError
-from kp2d_ros.recordings.camera_yaml import Calibration, is_rectified_topic
-from kp2d_ros.ros.conversions import camera_from_message
-from kp2d_ros.ros.diagnosis import Offer, TopicFacts
+from kp2d_ros.core.records import Sensor
+from kp2d_ros.recordings.camera_yaml import is_rectified_topic
+from kp2d_ros.ros.calibrations import CalibrationSource, RigSettings, RigSource
+from kp2d_ros.ros.diagnosis import SecondInput
+from kp2d_ros.ros.frame_maker import FrameMaker, ImageSet
+from kp2d_ros.ros.log_bridge import ThrottledLog
 from kp2d_ros.ros.node_config import NodeConfig
-from kp2d_ros.ros.qos import (
-    camera_info_qos,
-    describe_qos,
-    image_qos,
-    incompatible_policies,
-    is_overridden,
-    match_offers,
-    overriding_options,
-    same_policies,
-)
-
-try:
-    from rclpy.event_handler import SubscriptionEventCallbacks
-except ImportError:  # Humble
-    from rclpy.qos_event import SubscriptionEventCallbacks  # type: ignore[no-redef,import-not-found,unused-ignore]
+from kp2d_ros.ros.qos import camera_info_qos, image_qos
+from kp2d_ros.ros.subscription import MatchedSubscription, TopicRequest
+from kp2d_ros.ros.synchroniser import PairRule, Synchroniser
+from kp2d_ros.ros.transforms import TransformListener, has_tf
 
 _IMAGE_TYPES = {'sensor_msgs/msg/Image': Image, 'sensor_msgs/msg/CompressedImage': CompressedImage}
 _IMAGE = 'image'
 
 
-class CalibrationSource:
-    """
-    The latest calibration, between the thread that receives it and the one that uses it: a camera, or the reason why
-    there is none.
-
-    Cameras repeat their calibration with every image; the same numbers give the same object.
-    """
-
-    def __init__(self, topic: str, is_rectified: bool) -> None:
-        self._is_rectified = is_rectified
-        self._calibration = Calibration(None, f'no camera_info has arrived on {topic}')
-        self._numbers: tuple[Any, ...] = ()
-        self._arrived = threading.Event()
-
-    @property
-    def problem(self) -> str:
-        """
-        Why there is no camera although a calibration arrived; empty: there is one, or nothing arrived.
-        """
-        return self._calibration.reason if self._arrived.is_set() else ''
-
-    def receive(self, message: CameraInfo) -> None:
-        """
-        Take a calibration: the subscription's callback.
-        """
-        roi = message.roi
-        numbers = (
-            *(message.width, message.height, message.binning_x, message.binning_y, message.distortion_model),
-            *(roi.x_offset, roi.y_offset, roi.width, roi.height),
-            *(bytes(memoryview(values)) for values in (message.d, message.k, message.p)),
-        )
-        if numbers != self._numbers:
-            self._numbers = numbers
-            try:
-                self._calibration = camera_from_message(message, self._is_rectified)
-            except DataError as error:
-                self._calibration = Calibration(None, f'camera_info is not usable: {error}')
-        self._arrived.set()
-
-    def wait(self, timeout: float) -> bool:
-        """
-        Whether a calibration has arrived, within so many seconds at the latest.
-        """
-        return self._arrived.wait(timeout)
-
-    def calibration_for(self, width: int, height: int) -> Calibration:
-        """
-        The camera of an image of that size, or why there is none.
-        """
-        calibration = self._calibration
-        camera = calibration.camera
-        if camera is None or (camera.width, camera.height) == (width, height):
-            return calibration
-        return Calibration(
-            None, f'camera_info is for {camera.width}x{camera.height} images, but this one is {width}x{height}'
-        )
-
-
 @dataclass(frozen=True, slots=True)
-class TopicRequest:
+class _Kind:
     """
-    What to subscribe to: a relative name, the message class, and what to ask for before a publisher is known.
-
-    ``latched``: messages from before the subscription are of use; ``large``: they come in fragments.
+    A topic that belongs to the images: its relative name, and the last part of that of its compressed messages.
     """
 
     topic: str
-    message_class: type[Any]
-    qos: QoSProfile
-    latched: bool = False
-    large: bool = False
-
-    @property
-    def type_name(self) -> str:
-        """
-        As ROS writes it, ``sensor_msgs/msg/Image``.
-        """
-        package = self.message_class.__module__.split('.')[0]
-        return f'{package}/msg/{self.message_class.__name__}'
+    compressed: str
 
 
-class MatchedSubscription:
+_PARTNERS = {
+    Sensor.STEREO.value: _Kind('right/image', 'compressed'),
+    Sensor.RGBD.value: _Kind('depth/image', 'compressedDepth'),
+}
+
+
+class ImageSubscription(MatchedSubscription):
     """
-    A subscription that is made again when the publishers offer something else; used by the executor's thread.
-
-    QoS overrides of the user (parameters ``qos_overrides./TOPIC.subscription.*``) win: then nothing is matched.
+    A subscription to images that also follows whether they come raw or compressed.
     """
 
     def __init__(
-        self, node: Node, request: TopicRequest, callback: Callable[[Any], None], overrides: Collection[str] = ()
+        self,
+        node: Node,
+        kind: _Kind,
+        config: NodeConfig,
+        callback: Callable[[Any], None],
+        overrides: Collection[str] = (),
     ) -> None:
-        """
-        :param overrides: names of the parameters by which the user overrides policies.
-        """
-        self._node = node
-        self._callback = callback
-        self._overrides = overrides
-        self._last_number = 0
-        self._subscription: Any = None
-        self.request = request
-        self.qos = request.qos  # what is asked for now
-        self.received = 0  # messages that came
-        self.missed = 0  # replaced by newer ones or lost before they came, as far as the middleware numbers them
-        self.publisher_count = 0
-        self.change(request, request.qos)
+        self._kind = kind
+        self._config = config
+        super().__init__(node, self._request(*self._choose(node)), callback, overrides)
 
     @property
-    def topic(self) -> str:
+    def name(self) -> str:
         """
-        The full name, after remapping.
+        The relative name that was asked for; compressed images may come below it.
         """
-        return str(self._node.resolve_topic_name(self.request.topic))
+        return self._kind.topic
 
-    def change(self, request: TopicRequest, qos: QoSProfile) -> None:
+    def follow(self) -> None:
         """
-        Subscribe to something else instead, or in another way.
+        Adapt type, topic and QoS to the publishers that are there; call it now and then.
         """
-        self.close()
-        self.request, self.qos, self._last_number = request, qos, 0
-        self._subscription = self._node.create_subscription(
-            request.message_class,
-            request.topic,
-            self._receive_numbered if hasattr(Subscription, 'CallbackType') else self._receive,
-            qos,
-            # rclpy's own callbacks warn about each publisher that does not fit; facts() says it with both sides.
-            event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
-            qos_overriding_options=overriding_options(self._node, self.topic, 'subscription', self._overrides),
-        )
+        topic, message_class = self._choose(self._node)
+        if (topic, message_class) != (self.request.topic, self.request.message_class):
+            request = self._request(topic, message_class)
+            self.change(request, request.qos)
+        self.match()
 
-    def match(self) -> None:
-        """
-        Follow the publishers; call it now and then.
-        """
-        infos = self._node.get_publishers_info_by_topic(self.topic)
-        self.publisher_count = len(infos)
-        if is_overridden(self.topic, 'subscription', self._overrides):
-            return
-        offers = [info.qos_profile for info in infos if info.topic_type == self.request.type_name]
-        wanted = match_offers(self.request.qos, offers, self.request.latched, self.request.large)
-        if not same_policies(wanted, self.qos):
-            self.change(self.request, wanted)
+    def _request(self, topic: str, message_class: type[Any]) -> TopicRequest:
+        lossless = self._config.lossless
+        # The two of a pair do not arrive at once: one must not be replaced before the other is there.
+        depth = 1 if self._config.sensor == Sensor.MONO.value else self._config.sync_queue
+        # In a lossless run images that a publisher keeps for late joiners count as well.
+        return TopicRequest(topic, message_class, image_qos(lossless, depth), latched=lossless, large=True)
 
-    def facts(self) -> TopicFacts:
+    def _choose(self, node: Node) -> tuple[str, type[Any]]:
         """
-        What is known of the topic now.
+        Relative topic and class of the images: what is asked for, or by what the publishers send.
         """
-        offers = tuple(
-            Offer(
-                node=f'{info.node_namespace.rstrip("/")}/{info.node_name}',
-                type_name=info.topic_type,
-                policies=describe_qos(info.qos_profile),
-                incompatible=tuple(incompatible_policies(info.qos_profile, self.qos)),
-            )
-            for info in self._node.get_publishers_info_by_topic(self.topic)
-        )
-        return TopicFacts(self.topic, self.request.type_name, describe_qos(self.qos), offers, self.received)
-
-    def close(self) -> None:
-        """
-        Receive nothing more.
-        """
-        if self._subscription is not None:
-            self._node.destroy_subscription(self._subscription)
-            self._subscription = None
-
-    def _receive_numbered(self, message: Any, info: Any) -> None:
-        """
-        As :meth:`_receive`, with the number that the publisher gave the message (not on Humble).
-        """
-        number = info.get('publication_sequence_number') or 0
-        # Numbers of several publishers do not compare; a smaller number is a publisher that was started again.
-        if self.publisher_count == 1 and 0 < self._last_number < number:
-            self.missed += number - self._last_number - 1
-        self._last_number = number
-        self._receive(message)
-
-    def _receive(self, message: Any) -> None:
-        self.received += 1
-        self._callback(message)
+        name = self._kind.topic
+        on_image = _types_on(node, name)
+        has_compressed = 'sensor_msgs/msg/CompressedImage' in on_image
+        if self._config.image_transport == 'raw':
+            return name, Image
+        # A topic remapped to .../compressed carries them itself; otherwise they lie below it, as with image_transport.
+        below = f'{node.resolve_topic_name(name)}/{self._kind.compressed}'
+        if self._config.image_transport == 'compressed':
+            return (below if _types_on(node, below) and not has_compressed else name), CompressedImage
+        if on_image or not _types_on(node, below):
+            return name, CompressedImage if has_compressed else Image
+        return below, CompressedImage
 
 
 class ImageInput:
@@ -229,29 +113,74 @@ class ImageInput:
     """
 
     def __init__(
-        self, node: Node, config: NodeConfig, on_image: Callable[[Any], None], overrides: Collection[str]
+        self,
+        node: Node,
+        config: NodeConfig,
+        on_images: Callable[[ImageSet, int], None],
+        log: ThrottledLog,
+        overrides: Collection[str],
     ) -> None:
+        """
+        :param on_images: takes the messages of one moment, and how many images were lost before them.
+        """
         self._node = node
-        self._transport = config.image_transport
-        self._lossless = config.lossless
-        image_topic = node.resolve_topic_name(_IMAGE)
-        is_rectified = is_rectified_topic(image_topic) if config.rectified == 'auto' else config.rectified == 'yes'
-        self.calibrations = CalibrationSource(node.resolve_topic_name('camera_info'), is_rectified)
-        # The calibration first: in a lossless run the first image waits for it.
-        info = TopicRequest('camera_info', CameraInfo, camera_info_qos(config.lossless), latched=True)
-        self.camera_info = MatchedSubscription(node, info, self.calibrations.receive, overrides)
-        self.image = MatchedSubscription(node, self._request(*self._choose()), on_image, overrides)
+        self._on_images = on_images
+        self._log = log
+        self._transforms = TransformListener(node)
+        self._synchroniser: Synchroniser | None = None
+        is_rectified = config.rectified == 'yes'
+        if config.rectified == 'auto':
+            is_rectified = is_rectified_topic(node.resolve_topic_name(_IMAGE))
+        # The calibrations first: in a lossless run the first image waits for them.
+        source, self.camera_info = self._calibration('camera_info', is_rectified, config, overrides)
+        self.calibrations: CalibrationSource | RigSource = source
+        self.right_camera_info: MatchedSubscription | None = None
+        if config.sensor == Sensor.STEREO.value:
+            right, self.right_camera_info = self._calibration('right/camera_info', is_rectified, config, overrides)
+            find = self._transforms.a_from_b if has_tf() else None
+            self.calibrations = RigSource(source, right, RigSettings(is_rectified, config.baseline), find)
+        self.frames = FrameMaker(self.calibrations, config.depth_scale)
+        kind = _PARTNERS.get(config.sensor)
+        self.partner: ImageSubscription | None = None
+        on_image: Callable[[Any], None] = self._take_single
+        if kind is not None:
+            self._synchroniser = Synchroniser(_pair_rule(config), round(config.time_jump_s * 1e9), self._take_pair)
+            self.partner = ImageSubscription(node, kind, config, partial(self._take_side, 1), overrides)
+            on_image = partial(self._take_side, 0)
+        self.image = ImageSubscription(node, _Kind(_IMAGE, 'compressed'), config, on_image, overrides)
 
     def follow_publishers(self) -> None:
         """
         Adapt type, topic and QoS to the publishers that are there; call it now and then.
         """
-        topic, message_class = self._choose()
-        if (topic, message_class) != (self.image.request.topic, self.image.request.message_class):
-            request = self._request(topic, message_class)
-            self.image.change(request, request.qos)
-        self.image.match()
-        self.camera_info.match()
+        for images in (self.image, self.partner):
+            if images is not None:
+                images.follow()
+        for infos in (self.camera_info, self.right_camera_info):
+            if infos is not None:
+                infos.match()
+        if isinstance(self.calibrations, RigSource) and self.calibrations.needs_transform:
+            self._transforms.start()
+
+    def second(self) -> SecondInput | None:
+        """
+        What is known of the partner of the images; None with one camera.
+        """
+        if self.partner is None or self._synchroniser is None:
+            return None
+        info, rig = self.right_camera_info, self.calibrations
+        return SecondInput(
+            self.partner.facts(),
+            self._synchroniser.facts(),
+            None if info is None else info.facts(),
+            rig.warning if isinstance(rig, RigSource) else '',
+        )
+
+    def topics(self) -> list[str]:
+        """
+        Full names of the image topics that were asked for.
+        """
+        return [self._node.resolve_topic_name(each.name) for each in (self.image, self.partner) if each is not None]
 
     def image_topics(self) -> list[str]:
         """
@@ -270,29 +199,41 @@ class ImageInput:
         """
         Receive nothing more.
         """
-        self.image.close()
-        self.camera_info.close()
+        for subscription in (self.image, self.partner, self.camera_info, self.right_camera_info):
+            if subscription is not None:
+                subscription.close()
+        self._transforms.close()
 
-    def _request(self, topic: str, message_class: type[Any]) -> TopicRequest:
-        # In a lossless run images that a publisher keeps for late joiners count as well.
-        return TopicRequest(topic, message_class, image_qos(self._lossless), latched=self._lossless, large=True)
+    def _calibration(
+        self, topic: str, is_rectified: bool, config: NodeConfig, overrides: Collection[str]
+    ) -> tuple[CalibrationSource, MatchedSubscription]:
+        source = CalibrationSource(self._node.resolve_topic_name(topic), is_rectified)
+        request = TopicRequest(topic, CameraInfo, camera_info_qos(config.lossless), latched=True)
+        return source, MatchedSubscription(self._node, request, source.receive, overrides)
 
-    def _choose(self) -> tuple[str, type[Any]]:
-        """
-        Relative topic and class of the images: what is asked for, or by what the publishers send.
-        """
-        on_image = self._types_on(_IMAGE)
-        has_compressed = 'sensor_msgs/msg/CompressedImage' in on_image
-        if self._transport == 'raw':
-            return _IMAGE, Image
-        # A topic remapped to .../compressed carries them itself; otherwise they lie below it, as with image_transport.
-        below = f'{self._node.resolve_topic_name(_IMAGE)}/compressed'
-        if self._transport == 'compressed':
-            return (below if self._types_on(below) and not has_compressed else _IMAGE), CompressedImage
-        if on_image or not self._types_on(below):
-            return _IMAGE, CompressedImage if has_compressed else Image
-        return below, CompressedImage
+    def _take_single(self, message: Any) -> None:
+        self._on_images(ImageSet(message), self.image.missed)
 
-    def _types_on(self, topic: str) -> set[str]:
-        infos = self._node.get_publishers_info_by_topic(self._node.resolve_topic_name(topic))
-        return {info.topic_type for info in infos}
+    def _take_side(self, side: int, message: Any) -> None:
+        if self._synchroniser is None:
+            return
+        try:
+            self._synchroniser.add(side, message)
+        except DataError as error:
+            self._log.complain('stamp', f'image dropped: {error}')
+
+    def _take_pair(self, image: Any, partner: Any, left_out: int) -> None:
+        self._on_images(ImageSet(image, partner), self.image.missed + left_out)
+
+
+def _pair_rule(config: NodeConfig) -> PairRule:
+    by_sensor = config.sensor == Sensor.RGBD.value
+    approximate = by_sensor if config.approx_sync == 'auto' else config.approx_sync == 'yes'
+    # In a lossless run one topic may be ahead by what waits of it.
+    queue = max(config.sync_queue, config.replay_queue) if config.lossless else config.sync_queue
+    return PairRule(round(config.sync_tolerance_s * 1e9) if approximate else 0, queue)
+
+
+def _types_on(node: Node, topic: str) -> set[str]:
+    infos = node.get_publishers_info_by_topic(node.resolve_topic_name(topic))
+    return {info.topic_type for info in infos}

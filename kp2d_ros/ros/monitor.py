@@ -13,7 +13,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
 
 from kp2d_ros.core.records import TrackingState
-from kp2d_ros.ros.diagnosis import NodeFacts, why_no_output, why_no_poses
+from kp2d_ros.ros.diagnosis import NodeFacts, why_no_output, why_no_poses, why_poor_input
 
 _REPEAT_SECONDS = 30.0  # the same complaint again
 _ACTIVE = 'active'
@@ -27,7 +27,7 @@ class Monitor:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
-        self._fine_at = {'output': monotonic(), 'poses': monotonic()}
+        self._fine_at = dict.fromkeys(('output', 'poses', 'input'), monotonic())
         self._said_at: dict[str, float] = {}
         self._state = ''
 
@@ -43,10 +43,12 @@ class Monitor:
         error = self._after_a_while('output', why_no_output(facts), 0.0 if facts.model_problem else patience)
         runs = facts.state == _ACTIVE and not error
         warning = self._after_a_while('poses', why_no_poses(facts) if runs else '', patience)
+        poor = self._after_a_while('input', why_poor_input(facts) if runs else '', patience)
         self._say('no output', error)
         self._say('no poses', warning)
+        self._say('poor input', poor)
         if self._publisher.get_subscription_count():
-            level, message = _judge(facts, error or facts.trouble, warning or facts.refusal)
+            level, message = _judge(facts, error or facts.trouble, warning or poor or facts.refusal)
             self._publisher.publish(self._report(facts, level, message, values))
 
     def _after_a_while(self, what: str, sentence: str, patience: float) -> str:

@@ -30,13 +30,31 @@ class NodeConfig(PipelineConfig):
     )
     image_transport: str = setting(
         'auto',
-        'what the image topic carries; auto: what is there (image, or image/compressed)',
+        'what the image topics carry; auto: what is there (image, or image/compressed)',
         choices=('auto', 'raw', 'compressed'),
     )
     rectified: str = setting(
         'auto',
         'whether the images are undistorted: then P of camera_info counts, not K; auto: by the topic (image_rect*)',
         choices=('auto', 'yes', 'no'),
+    )
+    approx_sync: str = setting(
+        'auto',
+        'whether the stamps of a pair may differ; no: they must be equal; auto: stereo no, rgbd yes',
+        choices=('auto', 'yes', 'no'),
+    )
+    sync_queue: int = setting(10, 'messages of each topic that wait for their partner', minimum=1, maximum=1000)
+    sync_tolerance_s: float = setting(
+        0.02, 'approx_sync: how far the stamps of a pair may be apart', minimum=0.0, maximum=10.0
+    )
+    baseline: float = setting(
+        0.0, 'stereo: metres between the cameras where neither camera_info nor TF says it', minimum=0.0, maximum=100.0
+    )
+    depth_scale: float = setting(
+        0.0,
+        'rgbd: metres that a 1 in a depth image stands for; 0: 0.001 in 16 bits, 1 in floating point',
+        minimum=0.0,
+        maximum=1000.0,
     )
     camera_info_wait_s: float = setting(
         5.0, 'replay: how long the first image waits for its camera_info', minimum=0.0, maximum=3600.0, runtime=True

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kp2d_ros.core.pose_path import PathPose, PosePath
-from kp2d_ros.core.records import UNKNOWN_VARIANCE, FrontendResult, ScaleKind
+from kp2d_ros.core.records import UNKNOWN_VARIANCE, FrontendResult
 from kp2d_ros.core.se3 import hat, invert_transform, transform_from, vector_from_rotation
 
 Float64Array = npt.NDArray[np.float64]
@@ -27,7 +27,8 @@ OPTICAL_ROTATION = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]
 @dataclass(frozen=True, slots=True)
 class ChainedPose:
     """
-    The pose of the base in ``odom`` and the mean velocity since the last image, in the base.
+    The poses of the base and of the camera in ``odom``, and the mean velocity since the last image, in the base; in
+    metres since the last image of which the pose is known.
 
     ``covariance`` (6, 6) is over position and rotation about the fixed axes of ``odom``; ``velocity`` (6,) is linear
     then angular, in the unit of the pose and radians per second; ``velocity_covariance`` (6, 6). ``is_metric``: the
@@ -35,6 +36,7 @@ class ChainedPose:
     """
 
     odom_from_base: Float64Array
+    odom_from_camera: Float64Array
     covariance: Float64Array
     velocity: Float64Array
     velocity_covariance: Float64Array
@@ -59,28 +61,35 @@ class OdometryChain:
         """
         The pose after one more image; None before the first relative pose that is worth something.
         """
-        previous = self._path.latest
         latest = self._path.add(result.seq, result.stamp_ns, result.pose)
-        is_metric = result.pose is not None and result.pose.scale is ScaleKind.METRIC
-        return self._in_base(previous, latest, is_metric) if self._path.has_begun else None
+        return self._in_base(self._path.before, latest, self._path.is_metric) if self._path.has_begun else None
 
     def _in_base(self, previous: PathPose, latest: PathPose, is_metric: bool) -> ChainedPose:
         mount = self._base_from_camera.copy()
         if not is_metric:
             mount[:3, 3] = 0.0  # a lever arm in metres means nothing beside a path in another unit
-        rotation = mount[:3, :3]
-        lever = np.eye(6)
-        lever[:3, 3:] = hat(latest.world_from_camera[:3, :3] @ rotation.T @ mount[:3, 3])
-        turn = np.kron(np.eye(2), rotation)
         odom_from_base, odom_from_previous = (
             mount @ each.world_from_camera @ invert_transform(mount) for each in (latest, previous)
         )
         motion = invert_transform(odom_from_previous) @ odom_from_base
         seconds = max(latest.stamp_ns - previous.stamp_ns, 1) * 1e-9
+        pose_part = _base_by_camera(mount, latest.world_from_camera[:3, :3])
+        step_part = _base_by_camera(mount, previous.world_from_camera[:3, :3].T @ latest.world_from_camera[:3, :3])
         return ChainedPose(
             odom_from_base,
-            turn @ lever @ latest.covariance @ lever.T @ turn.T,
+            mount @ latest.world_from_camera,
+            pose_part @ latest.covariance @ pose_part.T,
             np.concatenate([motion[:3, 3], vector_from_rotation(motion[:3, :3])]) / seconds,
-            np.minimum(turn @ latest.step_covariance @ turn.T / seconds**2, UNKNOWN_VARIANCE),
+            np.minimum(step_part @ latest.step_covariance @ step_part.T / seconds**2, UNKNOWN_VARIANCE),
             is_metric,
         )
+
+
+def _base_by_camera(base_from_camera: Float64Array, rotation: Float64Array) -> Float64Array:
+    """
+    Jacobian (6, 6) of the motion of the base by that of the camera, of which the rotation (3, 3) is ``rotation``.
+    """
+    mount = base_from_camera[:3, :3]
+    lever = np.eye(6)
+    lever[:3, 3:] = hat(rotation @ mount.T @ base_from_camera[:3, 3])
+    return np.asarray(np.kron(np.eye(2), mount) @ lever)

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any
 
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry, Path
 from rclpy.lifecycle import LifecycleNode
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import Image, PointCloud2
 
+from kp2d_ros.core.records import Sensor
 from kp2d_ros.drawing.frame import draw_result
 from kp2d_ros.msg import FrontendStatus, KeypointArray, MatchArray
 from kp2d_ros.msg import RelativePose as RelativePoseMessage
@@ -32,6 +33,7 @@ from kp2d_ros.ros.conversions import (
 )
 from kp2d_ros.ros.node_config import NodeConfig
 from kp2d_ros.ros.odometry_chain import ChainedPose, OdometryChain
+from kp2d_ros.ros.points import points_message
 from kp2d_ros.ros.qos import output_qos, overriding_options
 from kp2d_ros.ros.transforms import Transforms
 from kp2d_ros.ros.worker import Counts, Processed
@@ -44,10 +46,12 @@ _TOPICS = {
     'relative_pose': RelativePoseMessage,
     'odometry': Odometry,
     'path': Path,
+    'points': PointCloud2,
     'debug_image': Image,
     'status': FrontendStatus,
 }
 _STAGES = ('wait', 'decode', 'inference', 'match', 'pose', 'depth', 'window')
+_POLL_SECONDS = 0.05
 _PATH_POSES = 1000  # a longer path keeps every other pose
 _PATH_NS = 200_000_000  # the whole path goes out no more often than this
 
@@ -69,7 +73,8 @@ class Outputs:
             )
             for topic, message_class in _TOPICS.items()
         }
-        wants_transforms = config.odometry == 'unit' or config.publish_tf
+        is_metric = config.sensor != Sensor.MONO.value and config.odometry != 'never'
+        wants_transforms = config.odometry == 'unit' or config.publish_tf or is_metric
         self.transforms = Transforms(node, config.base_frame, config.publish_tf) if wants_transforms else None
         self._chain: OdometryChain | None = None
         self._path = PathSoFar(config.odom_frame)
@@ -158,7 +163,7 @@ class Outputs:
         if chained is None:
             return
         if self._config.odometry == 'unit' or chained.is_metric:
-            self._send_odometry(processed.frame.stamp_ns, chained)
+            self._send_odometry(processed, chained)
         elif not self._has_explained and self.publishers['odometry'].get_subscription_count():
             self._has_explained = True
             _logger.info('odometry is not published: one camera alone does not know metres; set odometry to "unit"')
@@ -166,12 +171,16 @@ class Outputs:
     def _begin_chain(self, camera_frame: str) -> OdometryChain | None:
         if self.transforms is None:
             return OdometryChain()
-        if self.transforms.is_pending(camera_frame):
-            return None
+        while self.transforms.is_pending(camera_frame):
+            if not self._config.lossless:
+                return None
+            sleep(_POLL_SECONDS)
         return OdometryChain(self.transforms.base_from_camera(camera_frame))
 
-    def _send_odometry(self, stamp_ns: int, chained: ChainedPose) -> None:
+    def _send_odometry(self, processed: Processed, chained: ChainedPose) -> None:
+        stamp_ns = processed.frame.stamp_ns
         odometry = odometry_message(chained, stamp_ns, self._config)
+        self._publish('points', lambda: points_message(processed.result, chained.odom_from_camera, odometry.header))
         self._publish('odometry', lambda: odometry)
         if self._path.add(PoseStamped(header=odometry.header, pose=odometry.pose.pose)):
             self._publish('path', self._path.message)

@@ -16,15 +16,15 @@ _OUTPUT_DEPTH = 10
 _REPLAY_OUTPUT_DEPTH = 1000  # a recorder that falls behind for a moment loses nothing
 
 
-def image_qos(lossless: bool) -> QoSProfile:
+def image_qos(lossless: bool, depth: int = 1) -> QoSProfile:
     """
     What an image subscription asks for before anything is known of a publisher.
 
-    Live: best effort, the newest image only, which every publisher satisfies. Lossless: reliable, keep all.
+    Live: best effort, the newest ``depth`` images only, which every publisher satisfies. Lossless: reliable, keep all.
     """
     if lossless:
         return QoSProfile(reliability=ReliabilityPolicy.RELIABLE, history=HistoryPolicy.KEEP_ALL)
-    return QoSProfile(reliability=ReliabilityPolicy.BEST_EFFORT, history=HistoryPolicy.KEEP_LAST, depth=1)
+    return QoSProfile(reliability=ReliabilityPolicy.BEST_EFFORT, history=HistoryPolicy.KEEP_LAST, depth=depth)
 
 
 def camera_info_qos(lossless: bool) -> QoSProfile:

@@ -31,6 +31,54 @@ _WAIT_SECONDS = 2.0  # a static transform comes within a second of its publisher
 _logger = logging.getLogger(__name__)
 
 
+def has_tf() -> bool:
+    """
+    Whether anybody can say where coordinate frames are.
+    """
+    return tf2_ros is not None
+
+
+class TransformListener:
+    """
+    Knows where coordinate frames are to each other, from :meth:`start` on.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._buffer: Any = None
+        self._listener: Any = None
+
+    def start(self) -> None:
+        """
+        Listen, on the executor's thread; where tf2_ros is missing nobody ever says anything.
+        """
+        if self._listener is None and has_tf():
+            self._buffer = tf2_ros.Buffer()
+            self._listener = tf2_ros.TransformListener(self._buffer, self._node)
+
+    def a_from_b(self, a: str, b: str) -> Float64Array | None:
+        """
+        4x4, the pose of frame b in frame a; None if nobody says.
+        """
+        if self._buffer is None:
+            return None
+        try:
+            found = self._buffer.lookup_transform(a, b, Time())
+        except tf2_ros.TransformException:
+            return None
+        place = found.transform.translation
+        position = Point(x=place.x, y=place.y, z=place.z)
+        return transform_from_pose(Pose(position=position, orientation=found.transform.rotation))
+
+    def close(self) -> None:
+        """
+        Listen no more.
+        """
+        if self._listener is not None:
+            self._listener.unregister()
+            self._listener = None
+
+
 class Transforms:
     """
     Says where the camera sits on the robot, and sends where the robot is.
@@ -39,14 +87,12 @@ class Transforms:
     def __init__(self, node: Node, base_frame: str, publishes: bool) -> None:
         self._base_frame = base_frame
         self._asked_at: float | None = None
-        self._buffer: Any = None
+        self._listener = TransformListener(node)
         self._broadcaster: Any = None
-        self._listener: Any = None
-        if tf2_ros is None:
+        if not has_tf():
             _logger.warning(MISSING)
             return
-        self._buffer = tf2_ros.Buffer()
-        self._listener = tf2_ros.TransformListener(self._buffer, node)
+        self._listener.start()
         if publishes:
             self._broadcaster = tf2_ros.TransformBroadcaster(node)
 
@@ -54,7 +100,7 @@ class Transforms:
         """
         Whether it is worth while to wait for the place of the camera a little longer.
         """
-        if self._buffer is None or self._lookup(camera_frame) is not None:
+        if not has_tf() or self._listener.a_from_b(self._base_frame, camera_frame) is not None:
             return False
         self._asked_at = self._asked_at or monotonic()
         return monotonic() - self._asked_at < _WAIT_SECONDS
@@ -63,8 +109,8 @@ class Transforms:
         """
         4x4, where the camera sits on the robot; None if nobody says.
         """
-        found = None if self._buffer is None else self._lookup(camera_frame)
-        if found is None and self._buffer is not None:
+        found = self._listener.a_from_b(self._base_frame, camera_frame)
+        if found is None and has_tf():
             _logger.warning(
                 'no transform from %r to %r: the camera is taken to sit at the base looking forward',
                 camera_frame,
@@ -90,15 +136,4 @@ class Transforms:
         """
         Listen no more.
         """
-        if self._listener is not None:
-            self._listener.unregister()
-            self._listener = None
-
-    def _lookup(self, camera_frame: str) -> Float64Array | None:
-        try:
-            found = self._buffer.lookup_transform(self._base_frame, camera_frame, Time())
-        except tf2_ros.TransformException:
-            return None
-        place = found.transform.translation
-        position = Point(x=place.x, y=place.y, z=place.z)
-        return transform_from_pose(Pose(position=position, orientation=found.transform.rotation))
+        self._listener.close()

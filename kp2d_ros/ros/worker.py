@@ -15,14 +15,13 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import PurePath
 from time import monotonic, perf_counter
-from typing import Any
 
 from kp2d_ros.core.errors import BackendError, Kp2dError
 from kp2d_ros.core.records import Frame, FrontendResult, TrackingState
 from kp2d_ros.inference.extractor import ExtractorInfo
-from kp2d_ros.ros.conversions import decode_message, ns_from_time
+from kp2d_ros.ros.conversions import ns_from_time
 from kp2d_ros.ros.engine import Engine
-from kp2d_ros.ros.image_input import CalibrationSource
+from kp2d_ros.ros.frame_maker import FrameMaker, ImageSet
 from kp2d_ros.ros.inbox import Inbox
 from kp2d_ros.ros.log_bridge import ThrottledLog
 from kp2d_ros.ros.node_config import NodeConfig
@@ -37,13 +36,13 @@ _WINDOW = 50  # images that rate and latency are taken over
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """
-    An image message as it came in.
+    The messages of one moment as they came in.
 
     ``seq`` counts the images of this run; ``arrived`` is ``perf_counter()`` and ``clock_ns`` the time of the node's
     clock when it came.
     """
 
-    message: Any
+    images: ImageSet
     seq: int
     arrived: float
     clock_ns: int
@@ -116,7 +115,7 @@ class Worker:
         self,
         config: NodeConfig,
         engine: Engine,
-        calibrations: CalibrationSource,
+        frames: FrameMaker,
         publish: Callable[[Processed, Counts], float],
         log: ThrottledLog,
     ) -> None:
@@ -125,7 +124,7 @@ class Worker:
         """
         self.config = config
         self._engine = engine
-        self._calibrations = calibrations
+        self._frames = frames
         self._publish = publish
         self._log = log
         self._gate = StampGate(round(config.time_jump_s * 1e9))
@@ -170,15 +169,15 @@ class Worker:
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
-    def receive(self, message: Any, clock_ns: int, missed: int) -> None:
+    def receive(self, images: ImageSet, clock_ns: int, missed: int) -> None:
         """
-        Take an image message: the subscription's callback. In a lossless run it waits for room.
+        Take the messages of one moment: the subscription's callback. In a lossless run it waits for room.
 
         :param clock_ns: time of the node's clock.
-        :param missed: how many images the middleware has lost so far.
+        :param missed: how many images were lost so far, by the middleware or for want of a partner.
         :raises BackendError: see :meth:`end_if_stuck`.
         """
-        arrival = Arrival(message, self._arrived + missed, perf_counter(), clock_ns)
+        arrival = Arrival(images, self._arrived + missed, perf_counter(), clock_ns)
         self._arrived, self._missed, self._arrived_at = self._arrived + 1, missed, monotonic()
         while not self._inbox.put(arrival, _LOOK_SECONDS):
             self.end_if_stuck()
@@ -278,7 +277,7 @@ class Worker:
     def _wait_for_calibration(self) -> None:
         deadline = monotonic() + self.config.camera_info_wait_s
         while self.config.lossless and not self._processed and monotonic() < deadline and not self._stop.is_set():
-            if self._calibrations.wait(_LOOK_SECONDS):
+            if self._frames.wait(_LOOK_SECONDS):
                 return
 
     def _process(self, arrival: Arrival) -> Processed | None:
@@ -288,16 +287,14 @@ class Worker:
         :raises Kp2dError: if it is no image, or cannot be processed.
         """
         begin = perf_counter()
-        image = decode_message(arrival.message)
+        made = self._frames.make(arrival.images, arrival.seq, self._stamp_ns(arrival))
         decoded = perf_counter()
-        stamp_ns = self._stamp_ns(arrival)
-        if self._judge(stamp_ns) is StampVerdict.LATE:
+        frame = made.frame
+        if self._judge(frame.stamp_ns) is StampVerdict.LATE:
             return None
-        calibration = self._calibrations.calibration_for(image.shape[1], image.shape[0])
-        frame = Frame(arrival.seq, stamp_ns, image, calibration.camera, arrival.message.header.frame_id)
         result = self._engine.process(frame)
-        if calibration.camera is None and result.pose is not None:
-            result = replace(result, pose=replace(result.pose, reason=calibration.reason))
+        if made.reason and result.pose is not None:
+            result = replace(result, pose=replace(result.pose, reason=made.reason))
         stage_ms = {'wait': (begin - arrival.arrived) * 1e3, 'decode': (decoded - begin) * 1e3, **result.stage_ms}
         return Processed(frame, result, self._engine.info, stage_ms, arrival.arrived, self._engine.began_anew)
 
@@ -315,7 +312,7 @@ class Worker:
         self._finished = (*self._finished[1 - _WINDOW :], (monotonic(), latency_ms))
 
     def _stamp_ns(self, arrival: Arrival) -> int:
-        stamp_ns = ns_from_time(arrival.message.header.stamp)
+        stamp_ns = ns_from_time(arrival.images.header.stamp)
         if stamp_ns > 0:
             return stamp_ns
         found = f'a negative stamp ({stamp_ns * 1e-9:.3f} s)' if stamp_ns else 'a stamp of zero'

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.ros
 
 from sensor_msgs.msg import CameraInfo, RegionOfInterest  # noqa: E402
 
-from kp2d_ros.ros.image_input import CalibrationSource  # noqa: E402
+from kp2d_ros.ros.calibrations import CalibrationSource  # noqa: E402
 
 
 def message(**fields: Any) -> CameraInfo:

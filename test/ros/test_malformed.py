@@ -22,9 +22,10 @@ from kp2d_ros.inference.classical import ClassicalExtractor  # noqa: E402
 from kp2d_ros.inference.extractor import ExtractorConfig  # noqa: E402
 from kp2d_ros.msg import FrontendStatus  # noqa: E402
 from kp2d_ros.recordings.image_decoding import SUPPORTED_ENCODINGS  # noqa: E402
+from kp2d_ros.ros.calibrations import CalibrationSource  # noqa: E402
 from kp2d_ros.ros.conversions import header_from, image_message  # noqa: E402
 from kp2d_ros.ros.engine import Engine  # noqa: E402
-from kp2d_ros.ros.image_input import CalibrationSource  # noqa: E402
+from kp2d_ros.ros.frame_maker import FrameMaker, ImageSet  # noqa: E402
 from kp2d_ros.ros.log_bridge import ThrottledLog  # noqa: E402
 from kp2d_ros.ros.node_config import NodeConfig  # noqa: E402
 from kp2d_ros.ros.worker import Arrival, Worker  # noqa: E402
@@ -80,9 +81,9 @@ class Desk:
         self.lines = []
         self.results = []
         engine = Engine(ClassicalExtractor(ORB.extractor), ORB)
-        calibrations = CalibrationSource('/camera_info', is_rectified=False)
+        frames = FrameMaker(CalibrationSource('/camera_info', is_rectified=False))
         log = ThrottledLog(self.lines.append, period=0.0)
-        self.worker = Worker(ORB, engine, calibrations, self._publish, log)
+        self.worker = Worker(ORB, engine, frames, self._publish, log)
 
     def _publish(self, processed: Any, counts: Any) -> float:
         self.results.append(processed)
@@ -93,7 +94,7 @@ class Desk:
         What came of a message, None if nothing did.
         """
         before = len(self.results)
-        self.worker.handle(Arrival(message, seq, 0.0, clock_ns))
+        self.worker.handle(Arrival(ImageSet(message), seq, 0.0, clock_ns))
         return self.results[-1] if len(self.results) > before else None
 
 
