@@ -186,9 +186,9 @@ class Rig:
         A publisher that the node is subscribed to, with the QoS that it will stay with.
         """
         publisher = self.neighbour.create_publisher(message_class, topic, qos)
-        if topic.startswith('image'):
+        if 'image' in topic:
             # A best-effort message that is sent while the other side changes its subscription is lost.
-            subscription = self.node.inputs.image
+            subscription = self.node.inputs.image if topic.startswith('image') else self.node.inputs.partner
             self.spin_until(
                 lambda: (
                     subscription.qos.reliability == publisher.qos_profile.reliability
