@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -17,6 +18,7 @@ import pytest
 from kp2d_ros.core.errors import ConfigError
 from kp2d_ros.core.records import DepthImage, Frame, RightImage
 from kp2d_ros.core.se3 import invert_transform, rotation_angle, transform_points
+from kp2d_ros.recordings.sources import open_sequence
 from kp2d_ros.simulation.scene import SceneConfig, SimulatedSequence, plan_motion
 
 Simulate = Callable[..., SimulatedSequence]
@@ -181,6 +183,31 @@ def test_images_of_pure_rotation_turn_by_the_step() -> None:
     turned = invert_transform(poses[1]) @ poses[2]
     assert np.degrees(rotation_angle(turned[:3, :3])) == pytest.approx(12.0)
     assert not turned[:3, 3].round(12).any()
+
+
+@pytest.mark.parametrize('compression', ['', 'png'])
+@pytest.mark.parametrize('sensor', ['stereo', 'rgbd'])
+def test_a_bag_of_the_scene_is_the_scene_again(
+    sensor: str, compression: str, simulate: Simulate, tmp_path: Path
+) -> None:
+    pytest.importorskip('rosbags', reason='rosbags is not installed (extra: bags)')
+    from kp2d_ros.recordings.bag_writer import BagConfig, write_bag
+
+    scene = simulate(sensor=sensor, frames=2, blank_first=1, blank_frames=1)
+    write_bag(tmp_path / 'b', scene, BagConfig(compression=compression))
+    for recorded, rendered in zip(open_sequence(tmp_path / 'b', sensor=sensor), scene, strict=True):
+        assert recorded.stamp_ns == rendered.stamp_ns
+        np.testing.assert_array_equal(recorded.image, rendered.image)
+        if sensor == 'rgbd':
+            np.testing.assert_array_equal(depth_of(recorded).metres, depth_of(rendered).metres)
+            assert depth_of(recorded).stamp_ns == rendered.stamp_ns
+            continue
+        right, expected = right_of(recorded), right_of(rendered)
+        np.testing.assert_array_equal(right.image, expected.image)
+        assert right.stamp_ns == rendered.stamp_ns
+        assert right.camera is not None and right.left_from_right is not None
+        np.testing.assert_array_equal(right.camera.matrix, scene.camera.matrix)
+        np.testing.assert_allclose(right.left_from_right, scene.left_from_right, atol=1e-12)
 
 
 @pytest.mark.parametrize(
