@@ -19,7 +19,7 @@ from kp2d_ros.cli.command import add_methods_option, positive_int, run_command, 
 from kp2d_ros.core.errors import ConfigError
 from kp2d_ros.core.files import claim_folder, write_json, write_text
 from kp2d_ros.core.packages import require_packages
-from kp2d_ros.core.records import Float64Array
+from kp2d_ros.core.records import Float64Array, Sensor
 from kp2d_ros.core.se3 import rotation_from_quaternion, transform_from
 from kp2d_ros.core.settings import flatten
 from kp2d_ros.evaluation.fingerprint import hash_file, read_versions
@@ -33,13 +33,14 @@ from kp2d_ros.inference.pipeline import (
     PipelineConfig,
     build_frontend,
     choose_model,
+    choose_sensor,
     configure_method,
     load_extractor,
     load_pipeline_config,
 )
 from kp2d_ros.metrics.run_score import ScoreRules, score_run
 from kp2d_ros.metrics.trajectory import Alignment
-from kp2d_ros.recordings.sources import add_reading_options, open_sources
+from kp2d_ros.recordings.sources import add_reading_options, open_sources, require_rig
 
 SUMMARY = (
     'Run the frontend with several methods over bags or dataset folders, score the poses against ground truth, and '
@@ -56,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'sources',
         nargs='+',
         metavar='SOURCE',
-        help='bag, folder of KITTI, EuRoC, TUM RGB-D or images; then settings of the frontend, matching.ratio=0.8',
+        help='bag, folder of KITTI, EuRoC, TUM RGB-D, TartanAir or images; then settings, as matching.ratio=0.8',
     )
     add_methods_option(parser)
     parser.add_argument('--out', type=Path, default=Path('evaluation'), metavar='DIR', help='default: %(default)s')
@@ -81,7 +82,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='X,Y,Z,QX,QY,QZ,QW',
         help='where the camera sits on the body whose poses --ground-truth gives; default: it is that body',
     )
-    group.add_argument('--alignment', choices=('sim3', 'se3', 'none'), default='sim3', help='default: %(default)s')
+    group.add_argument(
+        '--alignment', choices=('sim3', 'se3', 'none'), help='default: sim3 for mono, se3 for what knows metres'
+    )
     group.add_argument(
         '--segment-lengths', metavar='METRES', help='of the parts that drift is measured on; default: 100,200,...,800'
     )
@@ -99,10 +102,10 @@ def run(args: argparse.Namespace) -> int:
     require_packages('the report', 'evo', 'jinja2', 'matplotlib', 'scipy')
     words, settings = split_settings(args.sources)
     args.sources = [Path(word) for word in words]
-    config = load_pipeline_config(args.config, settings)
-    rules = _rules(args)
+    config = choose_sensor(load_pipeline_config(args.config, settings), args.sensor)
+    rules = _rules(args, config.sensor)
     contenders = _contenders(split_methods(args.methods), args.seeds, config)
-    subjects = _open_subjects(args)
+    subjects = _open_subjects(args, config.sensor)
     own = ('extractor.name', 'extractor.model', 'ransac.seed')
     shared = {name: value for name, value, _ in flatten(config) if name not in own}
     with claim_folder(args.out):  # before the work: what cannot be written, or is being written, is said at once
@@ -115,8 +118,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _rules(args: argparse.Namespace) -> ScoreRules:
-    rules = ScoreRules(Alignment(args.alignment))
+def _rules(args: argparse.Namespace, sensor: str) -> ScoreRules:
+    by_default = Alignment.SIM3 if sensor == Sensor.MONO.value else Alignment.SE3
+    rules = ScoreRules(Alignment(args.alignment) if args.alignment else by_default)
     if args.segment_lengths is None:
         return rules
     lengths = _numbers('--segment-lengths', args.segment_lengths)
@@ -132,7 +136,7 @@ def _numbers(option: str, text: str) -> list[float]:
         raise ConfigError(f'{option}: found {text!r}, expected numbers with commas between them') from error
 
 
-def _open_subjects(args: argparse.Namespace) -> list[Subject]:
+def _open_subjects(args: argparse.Namespace, sensor: str) -> list[Subject]:
     if args.ground_truth and len(args.ground_truth) != len(args.sources):
         raise ConfigError(
             f'--ground-truth: found {len(args.ground_truth)} files for {len(args.sources)} sources, '
@@ -143,8 +147,9 @@ def _open_subjects(args: argparse.Namespace) -> list[Subject]:
         TruthFile(path, args.ground_truth_times, frame_from_camera) for path in args.ground_truth
     ]
     subjects = []
-    sequences = open_sources(args.sources, args)
+    sequences = open_sources(args.sources, args, sensor)
     for source, sequence, file in zip(args.sources, sequences, files or [None] * len(sequences), strict=True):
+        require_rig(source, sequence)
         subjects.append(make_subject(source, sequence, file, args.max_frames, args.out))
     return name_apart(subjects)
 

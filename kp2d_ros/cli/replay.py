@@ -13,7 +13,7 @@ from pathlib import Path
 
 from kp2d_ros.cli.command import add_method_option, add_settings, positive_int, run_command
 from kp2d_ros.core.errors import ConfigError
-from kp2d_ros.recordings.sources import add_source_options, open_sources
+from kp2d_ros.recordings.sources import add_source_options, open_sources, require_rig
 
 SUMMARY = 'Run the frontend offline over a bag or a dataset folder; write trajectory.txt (TUM format) and run.json.'
 
@@ -46,19 +46,27 @@ def run(args: argparse.Namespace) -> int:
     from kp2d_ros.core.settings import flatten
     from kp2d_ros.evaluation.odometry.run import replay_offline
     from kp2d_ros.evaluation.odometry.run_file import RunInfo, format_summary
-    from kp2d_ros.inference.pipeline import build_extractor, build_frontend, configure_method, load_pipeline_config
+    from kp2d_ros.inference.pipeline import (
+        build_extractor,
+        build_frontend,
+        choose_sensor,
+        configure_method,
+        load_pipeline_config,
+    )
 
     if args.plot and not is_installed('matplotlib'):
         raise missing_package('--plot', 'matplotlib')
     config = load_pipeline_config(args.config, args.settings)
     if args.method:
         config = replace(config, extractor=configure_method(args.method, config.extractor))
-    (sequence,) = open_sources([args.source], args)
+    config = choose_sensor(config, args.sensor)
+    (sequence,) = open_sources([args.source], args, config.sensor)
     if sequence.camera is None:
         raise ConfigError(
             f'{args.source}: the camera is not calibrated, so no pose can be found; name its calibration with '
             '--calibration YAML, as camera_calibration writes it (kp2d draw needs none)'
         )
+    require_rig(args.source, sequence)
     width, height = sequence.camera.width, sequence.camera.height
     if 0 < config.max_side_px < max(width, height):
         print(f'images of {width}x{height} are worked on with {config.max_side_px} px on the longer side (max_side_px)')

@@ -77,6 +77,15 @@ def configure_method(word: str, config: ExtractorConfig) -> ExtractorConfig:
     return replace(config, name=NETWORK, model=config.model if choice.is_default else word)
 
 
+def choose_sensor(config: PipelineConfig, sensor: str | None) -> PipelineConfig:
+    """
+    The settings for a sensor that was asked for by name; None: they say it themselves.
+
+    :raises ConfigError: if there is no such sensor.
+    """
+    return config if sensor is None else replace(config, sensor=sensor)
+
+
 def build_extractor(config: ExtractorConfig) -> Extractor:
     """
     The extractor of a configuration, its network loaded.

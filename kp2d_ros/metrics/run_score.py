@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kp2d_ros.core.errors import BackendError, DataError
+from kp2d_ros.core.records import ScaleKind
 from kp2d_ros.core.trajectories import Trajectory
 from kp2d_ros.metrics.frame_record import (
     Failure,
@@ -79,20 +80,27 @@ class RunScore:
     note: str
 
 
-_DEFAULT_RULES = ScoreRules()
+def default_rules(frames: Sequence[FrameRecord]) -> ScoreRules:
+    """
+    What is fitted to a run: not the scale where it knows metres.
+    """
+    is_metric = any(frame.pose is not None and frame.pose.scale is ScaleKind.METRIC for frame in frames)
+    return ScoreRules(Alignment.SE3 if is_metric else Alignment.SIM3)
 
 
 def score_run(
     frames: Sequence[FrameRecord],
     truth: Trajectory | None,
-    rules: ScoreRules = _DEFAULT_RULES,
+    rules: ScoreRules | None = None,
     track_frames: float | None = None,
 ) -> RunScore:
     """
     Chain the poses of a run and measure everything that they and the truth allow.
 
+    :param rules: None: those of :func:`default_rules`.
     :param track_frames: what :class:`kp2d_ros.metrics.frame_record.TrackLengths` found; frames do not tell.
     """
+    rules = rules or default_rules(frames)
     errors = pair_errors(frames, truth)
     path, segments = chain_poses(frames), scale_segments(frames)
     whole, longest, drift, note = None, None, None, ''

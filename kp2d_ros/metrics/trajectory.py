@@ -49,12 +49,15 @@ class TrajectoryScore:
 
     ``ate`` are distances in metres after alignment; ``rpe_translation`` (metres) and ``rpe_rotation_deg`` compare the
     motion from each pose to the next. ``scale`` is the fitted factor from estimate to truth, ``path_length`` the true
-    one in metres. ``truth`` and ``aligned`` have the same stamps.
+    one in metres. ``scale_error_percent`` is by how much the estimate is too long (negative: too short), by a second
+    fit with scale; None where the first fit has the scale already, or the second one fails. ``truth`` and ``aligned``
+    have the same stamps.
     """
 
     alignment: Alignment
     scale: float
     path_length: float
+    scale_error_percent: float | None
     ate: Spread
     rpe_translation: Spread
     rpe_rotation_deg: Spread
@@ -101,12 +104,14 @@ def score_trajectory(estimate: Trajectory, truth: Trajectory, alignment: Alignme
     stamps = estimate.stamps_ns[common]
     true_path = _path(true_poses[common])
     path = _path(estimate.world_from_camera[common])
+    scale_error = None if alignment is Alignment.SIM3 else _scale_error(path, true_path)
     scale = _align(path, true_path, alignment)
     to_next = {'delta': 1.0, 'delta_unit': Unit.frames, 'all_pairs': True}
     return TrajectoryScore(
         alignment=alignment,
         scale=scale,
         path_length=float(true_path.path_length),
+        scale_error_percent=scale_error,
         ate=_errors(APE(PoseRelation.translation_part), true_path, path),
         rpe_translation=_errors(RPE(PoseRelation.translation_part, **to_next), true_path, path),
         rpe_rotation_deg=_errors(RPE(PoseRelation.rotation_angle_deg, **to_next), true_path, path),
@@ -134,6 +139,17 @@ def _align(path: PosePath3D, true_path: PosePath3D, alignment: Alignment) -> flo
     except EvoException as error:
         raise DataError(f'trajectory: cannot be aligned by {alignment.value}: {error}') from error
     return float(scale)
+
+
+def _scale_error(path: PosePath3D, true_path: PosePath3D) -> float | None:
+    """
+    Per cent by which a path is longer than the true one, after Sim(3); the path itself stays as it is.
+    """
+    try:
+        scale = _align(_path(np.array(path.poses_se3)), true_path, Alignment.SIM3)
+    except DataError:
+        return None
+    return 100.0 * (1.0 / scale - 1.0) if scale > 0 else None
 
 
 def _errors(metric: APE | RPE, true_path: PosePath3D, path: PosePath3D) -> Spread:

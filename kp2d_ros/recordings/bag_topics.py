@@ -64,7 +64,9 @@ def choose_image_topic(
     elif sensor is Sensor.STEREO and len(cameras) > 1:
         cameras = [topic for topic in cameras if _right_names(topic) & set(cameras)]
     if len(cameras) != 1:
-        raise DataError(f'found the image topics {", ".join(found) or "(none)"}, expected one: name it')
+        raise DataError(
+            f'found the image topics {", ".join(found) or "(none)"}, expected one: name it with --image-topic'
+        )
     return _wanted(found, cameras[0], _TRANSPORTS)
 
 

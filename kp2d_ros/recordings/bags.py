@@ -31,7 +31,6 @@ from kp2d_ros.core.trajectories import Trajectory
 from kp2d_ros.recordings.bag_limits import check_overlap, limit_unpacking
 from kp2d_ros.recordings.bag_poses import camera_trajectory, fixed_transform, poses_of, stamp_ns_of
 from kp2d_ros.recordings.bag_topics import (
-    camera_topic,
     choose_depth_topic,
     choose_image_topic,
     choose_right_topic,
@@ -245,13 +244,10 @@ def _choose_topics(reader: AnyReader, sensor: Sensor, wanted: BagOptions) -> tup
     if len(found) > 1:
         named = [topic for topic in found if is_depth_topic(topic)]
         depths = named or [topic for topic in found if _encoding(reader, topic) in DEPTH_UNITS]
+    # Depth first: of a bag without any, that is what has to be said.
+    depth = choose_depth_topic(found, wanted.depth_topic, depths) if sensor is Sensor.RGBD else ''
     topic = choose_image_topic(found, wanted.image_topic, depths, sensor, wanted.right_topic)
-    if sensor is Sensor.MONO:
-        return topic, ''
-    if sensor is Sensor.STEREO:
-        return topic, choose_right_topic(found, topic, wanted.right_topic)
-    others = [other for other in depths if camera_topic(other) != camera_topic(topic)]
-    return topic, choose_depth_topic(found, wanted.depth_topic, others)
+    return topic, choose_right_topic(found, topic, wanted.right_topic) if sensor is Sensor.STEREO else depth
 
 
 def _encoding(reader: AnyReader, topic: str) -> str:

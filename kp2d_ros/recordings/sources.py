@@ -192,6 +192,23 @@ def _kind_of(path: Path) -> _Kind:
     return kind
 
 
+def require_rig(path: Path, sequence: Recording) -> None:
+    """
+    Refuse a stereo recording of which nobody knows how the cameras stand to each other.
+
+    :raises ConfigError: saying what would help.
+    """
+    if sequence.sensor is not Sensor.STEREO:
+        return
+    if sequence.right_camera is None:
+        raise ConfigError(f'{path}: the right camera is not calibrated, expected a calibration as of the left one')
+    if sequence.left_from_right is None:
+        raise ConfigError(
+            f'{path}: the distance of the two cameras is not known, so there are no metres; '
+            'name it with --baseline METRES'
+        )
+
+
 def add_source_options(parser: argparse.ArgumentParser) -> None:
     """
     The source, and which part of it.

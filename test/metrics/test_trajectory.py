@@ -28,6 +28,7 @@ def moved(trajectory: Trajectory) -> Trajectory:
 def test_sim3_takes_away_place_and_scale(truth: Trajectory) -> None:
     score = score_trajectory(moved(scaled(truth, 0.25)), truth)
     assert score.scale == pytest.approx(4.0)
+    assert score.scale_error_percent is None
     assert score.ate.maximum == pytest.approx(0, abs=1e-9)
     assert score.rpe_translation.maximum == pytest.approx(0, abs=1e-9)
     assert score.rpe_rotation_deg.maximum == pytest.approx(0, abs=1e-5)
@@ -38,6 +39,7 @@ def test_se3_leaves_a_wrong_scale_in_the_error(truth: Trajectory) -> None:
     score = score_trajectory(moved(scaled(truth, 1.1)), truth, Alignment.SE3)
     centred = truth.world_from_camera[:, :3, 3] - truth.world_from_camera[:, :3, 3].mean(axis=0)
     assert score.scale == 1.0
+    assert score.scale_error_percent == pytest.approx(10.0)
     assert score.ate.rms == pytest.approx(0.1 * math.sqrt(np.mean(np.sum(centred**2, axis=1))))
 
 

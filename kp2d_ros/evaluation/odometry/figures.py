@@ -111,6 +111,9 @@ TRAJECTORY_FIGURES: Mapping[str, RunFigure] = {
         'absolute trajectory error: root mean square of the distances to the true places, after alignment',
         'whole.ate.rms', False),
     'ate_percent': RunFigure('ATE (% of path)', _LOW, 2, 'the same, in percent of the true path', _ate_percent),
+    'scale_error_percent': RunFigure('scale error (%)', None, 2,
+        'of a sensor that knows metres: by how much the path is too long (negative: too short), by a fit with scale',
+        'whole.scale_error_percent', False),
     'ate_longest_m': RunFigure('ATE, longest part (m)', _LOW, 3,
         'the same over the longest scale segment alone, where there are several', 'longest.ate.rms', False),
     'rpe_translation_m': RunFigure('RPE (m)', _LOW, 4,
@@ -128,6 +131,8 @@ TRAJECTORY_FIGURES: Mapping[str, RunFigure] = {
 TIME_FIGURES: Mapping[str, RunFigure] = {
     'inference_ms': RunFigure('extract (ms)', _LOW, 1, 'median time to extract keypoints', 'stages.inference.median'),
     'match_ms': RunFigure('match (ms)', _LOW, 1, 'median time to match them', 'stages.match.median'),
+    'depth_ms': RunFigure('depth (ms)', _LOW, 1,
+        'median time to measure depths, the keypoints of a right image included', 'stages.depth.median'),
     'pose_ms': RunFigure('pose (ms)', _LOW, 1, 'median time to estimate the motion', 'stages.pose.median'),
     'total_ms': RunFigure('total (ms)', _LOW, 1, 'median time of an image, without reading it', 'stages.total.median'),
     'total_p99_ms': RunFigure('total p99 (ms)', _LOW, 1, 'what 99 of 100 images do not exceed', 'stages.total.p99'),

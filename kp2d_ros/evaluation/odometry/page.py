@@ -36,7 +36,7 @@ from kp2d_ros.metrics.trajectory import score_trajectory
 _TEMPLATE = Path(__file__).with_name('report.html.jinja')
 _MEAN = 'mean of all'
 _PHOTO_DENSITY = 1.6  # two stand side by side
-_STAGES = {'inference': 'extract', 'match': 'match', 'pose': 'pose', 'total': 'total'}
+_STAGES = {'inference': 'extract', 'match': 'match', 'depth': 'depth', 'pose': 'pose', 'total': 'total'}
 # The chart at the top: the first figure of each line that was measured.
 _HEADLINES = (('t_rel_percent', 'ate_percent'), ('direction_deg',), ('auc_5',), ('lost_percent',), ('total_ms',))
 _SPREAD_FIGURES = ('rotation_deg', 'direction_deg', 'auc_5', 'ate_percent', 't_rel_percent', 'lost_percent')

@@ -20,7 +20,7 @@ import numpy as np
 
 from kp2d_ros.core.errors import DataError
 from kp2d_ros.core.files import write_json, write_text
-from kp2d_ros.core.records import PoseModel, RelativePose, ScaleKind, TrackingState
+from kp2d_ros.core.records import PoseModel, RelativePose, ScaleKind, Sensor, TrackingState
 from kp2d_ros.core.se3 import quaternion_from_rotation, rotation_from_quaternion, transform_from
 from kp2d_ros.core.trajectories import Trajectory, format_tum
 from kp2d_ros.metrics.frame_record import FrameRecord, count_states
@@ -172,6 +172,7 @@ def trajectory_values(score: TrajectoryScore | None) -> dict[str, Any] | None:
         'poses': len(score.truth),
         'path_length': score.path_length,
         'scale': score.scale,
+        'scale_error_percent': score.scale_error_percent,
         'ate': asdict(score.ate),
         'rpe_translation': asdict(score.rpe_translation),
         'rpe_rotation_deg': asdict(score.rpe_rotation_deg),
@@ -277,7 +278,9 @@ def _summary_lines(info: RunInfo, score: RunScore) -> Iterator[str]:
         yield f'  trajectory  empty: no frame has a pose; {first} ({count} of {len(score.frames)} frames, see run.json)'
         return
     count = len(score.segments)
-    yield f'  trajectory  {len(score.path)} poses in {count} scale segment{"" if count == 1 else "s"}'
+    unit = f'{count} scale segment{"" if count == 1 else "s"}'
+    sensor = info.settings.get('sensor', Sensor.MONO.value)
+    yield f'  trajectory  {len(score.path)} poses in {unit if sensor == Sensor.MONO.value else f"metres ({sensor})"}'
     yield from _score_lines(score)
 
 
@@ -293,6 +296,9 @@ def _score_lines(score: RunScore) -> Iterator[str]:
                 f'  {name:<11} {part.ate.rms:.3f} m rms over {part.path_length:.1f} m ({share:.2f} %), '
                 f'{len(part.truth)} poses, after {part.alignment.value} alignment'
             )
+    if score.whole is not None and score.whole.scale_error_percent is not None:
+        error = score.whole.scale_error_percent
+        yield f'  scale       {error:+.2f} %: the path is too {"long" if error > 0 else "short"}, by a fit with scale'
     if score.whole is not None:
         rotation, translation = score.whole.rpe_rotation_deg.median, score.whole.rpe_translation.median
         yield f'  RPE         {rotation:.3f} deg, {translation:.4f} m median from image to image'

@@ -97,9 +97,23 @@ def make_subject(
         'files': hash_source(source, output),
         'camera': hash_bytes(lens.encode(), camera.matrix.tobytes(), camera.coefficients.tobytes()),
         'truth': hash_trajectory(truth),
+        **_partner_facts(sequence),
     }
     name = re.sub(r'[^A-Za-z0-9._-]+', '_', sequence.name).strip('._') or 'sequence'
     return Subject(name, str(source), sequence, count, truth, '' if truth is not None else _NO_TRUTH, facts)
+
+
+def _partner_facts(sequence: SequenceReader) -> dict[str, Any]:
+    """
+    What is beside the images, by the first of them: a right image and where its camera is, or depth in metres.
+    """
+    frame = next(iter(sequence))
+    if frame.right is not None:
+        camera, pose = frame.right.camera, frame.right.left_from_right
+        parts = [frame.right.image.tobytes(), b'' if pose is None else pose.tobytes()]
+        parts += [] if camera is None else [camera.matrix.tobytes(), camera.coefficients.tobytes()]
+        return {'right camera': hash_bytes(*parts)}
+    return {} if frame.depth is None else {'depth': hash_bytes(frame.depth.metres.tobytes())}
 
 
 def name_apart(subjects: Iterable[Subject]) -> list[Subject]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from kp2d_ros.core.records import Sensor
 from kp2d_ros.evaluation.fingerprint import describe_machine
 from kp2d_ros.evaluation.odometry.figures import FIGURES, take_figures
 from kp2d_ros.evaluation.odometry.run import Contender
@@ -50,13 +51,20 @@ class Results:
     """
     The runs of an evaluation, for every sequence all methods, for every method all seeds; and how they were scored.
 
-    ``settings`` are those of the pipeline that all methods share.
+    ``settings`` are those of the pipeline that all methods share; ``sensor`` is one of them.
     """
 
     entries: Sequence[Entry]
     rules: ScoreRules
     settings: Mapping[str, Any]
     versions: Mapping[str, str]
+
+    @property
+    def sensor(self) -> str:
+        """
+        What the frames had: mono, stereo or rgbd.
+        """
+        return str(self.settings.get('sensor', Sensor.MONO.value))
 
     @property
     def subjects(self) -> list[Subject]:
@@ -133,6 +141,7 @@ def describe(results: Results, summary: Summary) -> list[str]:
         _compare(decided, _DECIDING.get(decided, ''), summary),
         _compare('total_ms', 'median time of an image (ms)', summary),
         _describe_lost(summary),
+        _describe_scale(results, summary),
         *_cautions(results),
     ]
     return [sentence for sentence in sentences if sentence]
@@ -162,6 +171,23 @@ def _describe_lost(summary: Summary) -> str:
     return f'Lost the camera: {", ".join(found)}' + (f'; {" and ".join(clean)} never did.' if clean else '.')
 
 
+def _describe_scale(results: Results, summary: Summary) -> str:
+    """
+    How well a sensor that knows metres knows them.
+    """
+    if results.sensor == Sensor.MONO.value:
+        return ''
+    errors = [
+        f'{method} {interval.mean:+.2f} % on {sequence}'
+        for sequence, methods in summary.by_sequence.items()
+        for method, figures in methods.items()
+        if (interval := figures['scale_error_percent']).count
+    ]
+    return f'The sensor is {results.sensor}, paths are in metres' + (
+        f'; error of their scale: {", ".join(errors)}.' if errors else '.'
+    )
+
+
 def _cautions(results: Results) -> Iterator[str]:
     """
     What limits the weight of the figures.
@@ -183,6 +209,7 @@ def results_as_dict(results: Results, summary: Summary, words: Sequence[str]) ->
         'kind': 'odometry',
         'versions': dict(results.versions),
         'machine': describe_machine(),
+        'sensor': results.sensor,
         'alignment': results.rules.alignment.value,
         'segment_lengths': list(results.rules.segment_lengths),
         'seeds': results.seeds,

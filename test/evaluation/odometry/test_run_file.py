@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from kp2d_ros.core.errors import DataError
-from kp2d_ros.core.records import TrackingState
+from kp2d_ros.core.records import ScaleKind, TrackingState
 from kp2d_ros.core.trajectories import Trajectory, format_tum, read_tum
 from kp2d_ros.evaluation.odometry.run_file import (
     Recording,
@@ -97,6 +97,23 @@ def test_ground_truth_gives_scores_of_the_whole_and_of_the_longest_segment(
     assert scores['longest_segment']['scale'] == pytest.approx(2.0)
     assert scores['trajectory']['ate']['rms'] > 0.1
     assert scores['pairs']['direction_deg']['maximum'] == pytest.approx(0, abs=1e-4)
+
+
+def test_a_run_in_metres_is_scored_without_a_fit_of_its_scale(truth: Trajectory, make_frames: MakeFrames) -> None:
+    pytest.importorskip('evo', reason='evo is not installed (extra: evaluation)')
+    frames = [
+        replace(frame, pose=frame.pose and replace(frame.pose, scale=ScaleKind.METRIC))
+        for frame in make_frames(truth, unit=0.98)
+    ]
+    info = replace(INFO, settings={'sensor': 'stereo'})
+    score = score_run(frames, truth)
+    values = run_values(info, score)['scores']['trajectory']
+    assert values['alignment'] == 'se3'
+    assert values['scale_error_percent'] == pytest.approx(-2.0, abs=1e-4)
+    text = format_summary(info, score)
+    assert '12 poses in metres (stereo)' in text
+    assert 'scale       -2.00 %: the path is too short' in text
+    assert 'scale  ' not in format_summary(INFO, score_run(make_frames(truth), truth))
 
 
 def test_a_run_that_never_moves_says_why_it_has_no_score(truth: Trajectory, make_frames: MakeFrames) -> None:
