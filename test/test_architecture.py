@@ -27,6 +27,7 @@ LEVELS = {
     'simulation': 1,
     'odometry': 1,
     'metrics': 1,
+    'doctor': 2,
     'pairs': 2,
     'inference': 2,
     'drawing': 3,

@@ -22,6 +22,7 @@ COMMANDS = {  # each is a module of kp2d_ros.cli
     'demo': 'simulate, play over DDS, record and score; needs ROS 2',
     'train': 'train a keypoint network on photographs or bags',
     'pairs': 'draw a contact sheet of training pairs',
+    'doctor': 'say what is wrong with the cameras of a recording',
     'draw': 'draw keypoints, scores, matches and tracks on your own images',
     'evaluate': 'measure keypoints or odometry against the truth',
     'export': 'export a network to ONNX and compare the outputs',
