@@ -5,9 +5,9 @@ What is wrong with a stereo rig, from points that both cameras see.
 
 Points are matched over the whole images and not along rows, which may be wrong. Their rays are turned into the
 rectified axes of the rig. There the two of a point have the same y, and the left one the larger x. What differs in y
-comes from the calibration, which is the same in every image and smooth (a (1 + y y) + b x + c y + d x y: small rotations
-and a wrong focal length), and from one camera being late, which is the more the faster the point moves (delay times
-velocity).
+comes from the calibration, which is the same in every image and smooth (a (1 + y y) + b x + c y + d x y: small
+rotations and a wrong focal length), and from one camera being late, which is the more the faster the point moves (delay
+times velocity).
 """
 
 from __future__ import annotations
@@ -163,9 +163,11 @@ class StereoCheck:
 @dataclass(frozen=True, slots=True)
 class RowFit:
     """
-    ``systematic_px``: root mean square of what the calibration puts rows off, ``offset_px`` of it on average, as if the
-    right camera were turned by ``turn_deg`` (3,) about x, y and z; ``scatter_px``: what is left of single points. ``delay_ms`` by which the
-    right camera shows older things, None where nothing moves, as ``motion_px_s`` says.
+    What is off in the rows of some pairs.
+
+    ``systematic_px``: root mean square of what the calibration puts them off, ``offset_px`` of it on average, as if the
+    right camera were turned by ``turn_deg`` (3,) about x, y and z; ``scatter_px``: what is left of single points.
+    ``delay_ms`` by which the right camera shows older things, None where nothing moves, as ``motion_px_s`` says.
     """
 
     systematic_px: float
@@ -214,8 +216,8 @@ def _judge_rows(looks: Sequence[PairPoints], fit: RowFit) -> Finding:
     severity = graded(fit.systematic_px, 0.5 * limit, limit)
     x, y, z = fit.turn_deg
     found = (
-        f'rows are off by {fit.systematic_px:.2f} px (root mean square; {fit.offset_px:+.2f} px on average; like a right '
-        f'camera turned by {x:+.2f}, {y:+.2f}, {z:+.2f} deg about x, y, z), single points scatter by '
+        f'rows are off by {fit.systematic_px:.2f} px (root mean square; {fit.offset_px:+.2f} px on average; like a '
+        f'right camera turned by {x:+.2f}, {y:+.2f}, {z:+.2f} deg about x, y, z), single points scatter by '
         f'{fit.scatter_px:.2f} px; {len(looks)} pairs'
     )
     advice = (
@@ -299,7 +301,10 @@ def _agreeing(left_xy: Float32Array, right_xy: Float32Array) -> BoolArray:
     nothing = np.zeros(len(left_xy), np.bool_)
     if len(left_xy) < 8:
         return nothing
-    found, mask = cv2.findFundamentalMat(left_xy, right_xy, cv2.USAC_MAGSAC, _EPIPOLAR_PX, 0.999, 2000)
+    try:
+        found, mask = cv2.findFundamentalMat(left_xy, right_xy, cv2.FM_RANSAC, _EPIPOLAR_PX, 0.999, 2000)
+    except cv2.error:  # OpenCV asserts that a degenerate sample has a model
+        return nothing
     return nothing if found is None or mask is None else np.asarray(mask.ravel() > 0)
 
 
