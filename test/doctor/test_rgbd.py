@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import cv2
 import numpy as np
@@ -90,7 +91,7 @@ def test_late_depth_is_found_with_its_delay(delay_s: float, simulate: Simulate, 
 
 def test_depth_without_a_measured_pixel_is_an_error(simulate: Simulate, examine: Examine) -> None:
     for value in (0.0, np.nan, np.inf, -1.0):
-        frames = with_depth(simulate(sensor='rgbd', frames=20)[:2], lambda m, v=value: np.full_like(m, v))
+        frames = with_depth(simulate(sensor='rgbd', frames=20)[:2], partial(np.full_like, fill_value=value))
         found = examine(frames, 'rgbd')
         assert found['depth unit'].severity is Severity.ERROR and 'not' not in found['depth unit'].found
         assert found['depth holes'].severity is Severity.WARNING
@@ -107,7 +108,7 @@ def test_a_size_that_changes_begins_anew(simulate: Simulate, examine: Examine) -
     frames = simulate(sensor='rgbd', frames=20)[:6]
     small = [
         replace(
-            f, camera=None, image=f.image[:120, :160].copy(), depth=replace(f.depth, metres=f.depth.metres[:120, :160])
+            f, camera=None, image=f.image[:120, :160].copy(), depth=DepthImage(f.stamp_ns, f.depth.metres[:120, :160])
         )
         for f in frames
     ]

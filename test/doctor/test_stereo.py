@@ -18,8 +18,12 @@ Simulate = Callable[..., tuple[Frame, ...]]
 Examine = Callable[..., dict[str, Finding]]
 
 
+def right_of(frame: Any, **changes: Any) -> Any:
+    return replace(frame.right, **changes)
+
+
 def with_right(frames: tuple[Frame, ...], **changes: Any) -> list[Frame]:
-    return [replace(frame, right=replace(frame.right, **changes)) for frame in frames]
+    return [replace(frame, right=right_of(frame, **changes)) for frame in frames]
 
 
 def test_a_healthy_rig_is_said_to_be_so_with_what_was_measured(simulate: Simulate, examine: Examine) -> None:
@@ -56,7 +60,7 @@ def test_a_stamp_that_says_how_late_a_camera_is_is_told_beside_the_measured_dela
     simulate: Simulate, examine: Examine
 ) -> None:
     frames = simulate(sensor='stereo', right_delay_s=0.03, **RECTIFIED)
-    honest = [replace(f, right=replace(f.right, stamp_ns=f.stamp_ns - 30_000_000)) for f in frames]
+    honest = [replace(f, right=right_of(f, stamp_ns=f.stamp_ns - 30_000_000)) for f in frames]
     assert 'stamps differ by -30.0 ms' in examine(honest, 'stereo')['delay'].found
 
 
@@ -78,7 +82,7 @@ def test_a_camera_that_turned_since_it_was_calibrated_puts_rows_off(
 
 def test_a_known_number_of_rows_is_found(simulate: Simulate, examine: Examine) -> None:
     frames = simulate(sensor='stereo', **RECTIFIED)
-    lower = [replace(f, right=replace(f.right, image=np.roll(f.right.image, 3, axis=0))) for f in frames]
+    lower = [replace(f, right=right_of(f, image=np.roll(f.right.image, 3, axis=0))) for f in frames]
     rows = examine(lower, 'stereo')['rows']
     assert rows.severity is Severity.ERROR
     assert rows.values['offset_px'] == pytest.approx(-3.0, abs=0.1)
@@ -136,7 +140,7 @@ def test_without_right_images_nothing_is_said_of_the_rig(simulate: Simulate, exa
 
 def test_without_calibrations_rows_are_those_of_the_images(simulate: Simulate, examine: Examine) -> None:
     frames = simulate(sensor='stereo', **RECTIFIED)
-    bare = [replace(f, camera=None, right=replace(f.right, camera=None, left_from_right=None)) for f in frames]
+    bare = [replace(f, camera=None, right=right_of(f, camera=None, left_from_right=None)) for f in frames]
     found = examine(bare, 'stereo')
     assert found['rows'].severity is Severity.OK
     assert found['calibration'].severity is found['calibration of the right camera'].severity is Severity.ERROR
