@@ -6,6 +6,7 @@ The doctor: looks at frames as they come and says what is wrong with them, from 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kp2d_ros.core.records import Frame, Sensor
@@ -50,21 +51,28 @@ class Doctor:
         self._static = StaticPartsCheck()
         self._stereo = StereoCheck(extract, self._config.max_side_px) if sensor is Sensor.STEREO else None
         self._depth = DepthCheck() if sensor is Sensor.RGBD else None
-        self._previous: Frame | None = None
+        self._before: tuple[Frame, ...] = ()  # the last two
         self._since_look = self._look_ns = 0
         self.frames = self.looks = 0
 
     def show(self, frame: Frame) -> bool:
         """
-        Take note of the next frame; whether it was looked at closely.
+        Take note of the next frame; whether a frame was looked at closely: the very first one, or the one before, once
+        what comes after it is known.
         """
-        previous, self._previous = self._previous, frame
         self.frames += 1
         self._stream.glance(frame)
-        if not self._is_due(frame):
-            return False
+        before, self._before = self._before, (*self._before[-1:], frame)
+        if not before:
+            self._look_at(frame, ())
+            self._since_look = -1  # not a second time when it is the one before
+            return True
+        self._since_look += 1
+        return self._is_due(before[-1]) and self._look_at(before[-1], (*before[:-1], frame))
+
+    def _look_at(self, frame: Frame, neighbours: Sequence[Frame]) -> bool:
         self._since_look, self._look_ns = 0, frame.stamp_ns
-        look = take_look(self.looks, previous, frame, self._extract, self._config.max_side_px)
+        look = take_look(self.looks, frame, neighbours, self._extract, self._config.max_side_px)
         self.looks += 1
         for check in (self._stream, self._static, self._stereo, self._depth):
             if check is not None:
@@ -78,8 +86,7 @@ class Doctor:
         :param expected: how many frames there should have been, where readers leave out those without a partner.
         """
         found = self._stream.findings(expected)
-        frame = self._previous
-        if frame is not None:
+        for frame in self._before[-1:]:
             found.append(judge_calibration(frame.camera))
             if self._sensor is Sensor.STEREO and frame.right is not None:
                 found.append(judge_calibration(frame.right.camera, 'right camera'))
@@ -108,9 +115,6 @@ class Doctor:
         return self._static.still_parts()
 
     def _is_due(self, frame: Frame) -> bool:
-        self._since_look += 1
-        if not self.looks:
-            return True
         slower = _RARER if self._config.gets_rarer and self.looks >= _EARLY_LOOKS else 1
         seconds = abs(frame.stamp_ns - self._look_ns) * 1e-9  # a looped bag goes back
         return self._since_look >= self._config.every_frames and seconds >= slower * self._config.every_s

@@ -6,7 +6,7 @@ A close look at one frame: its keypoints, and how fast they move.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -72,31 +72,35 @@ def shrink(image: ImageArray, max_side_px: int) -> ShrunkImage:
     return ShrunkImage(AlignableImage(shrunk), scale)
 
 
-def take_look(number: int, previous: Frame | None, frame: Frame, extract: Extract, max_side_px: int) -> Look:
+def take_look(number: int, frame: Frame, neighbours: Sequence[Frame], extract: Extract, max_side_px: int) -> Look:
     """
-    The keypoints of a frame, followed back into the one before.
+    The keypoints of a frame, followed into its neighbours.
 
-    :param previous: the frame before, None if there is none; without it, or long after it, nothing has a velocity.
+    :param neighbours: the frames before and after it; those of another size or far away in time tell no velocity. Where
+        both tell one, it is the mean: what it would be in the middle, at the time of the frame.
     """
     shrunk = shrink(frame.image, max_side_px)
     keypoints = extract(np.ascontiguousarray(shrunk.image.gray))
-    velocity = np.full((len(keypoints), 2), np.nan)
-    if previous is not None and previous.image.shape[:2] == frame.image.shape[:2] and len(keypoints):
-        seconds = (frame.stamp_ns - previous.stamp_ns) * 1e-9
-        if 0.0 < seconds < _LONGEST_STEP_S:
-            before = shrink(previous.image, max_side_px).image.gray
-            velocity = (keypoints.xy - _follow_back(shrunk.image.gray, before, keypoints.xy)) / seconds
+    found = [np.full((len(keypoints), 2), np.nan)]
+    for other in neighbours:
+        seconds = (other.stamp_ns - frame.stamp_ns) * 1e-9
+        if len(keypoints) and other.image.shape[:2] == frame.image.shape[:2] and 0 < abs(seconds) < _LONGEST_STEP_S:
+            there = _follow(shrunk.image.gray, shrink(other.image, max_side_px).image.gray, keypoints.xy)
+            found.append((there - keypoints.xy) / seconds)
+    velocities = np.array(found)
+    known = np.isfinite(velocities)
+    velocity = np.where(known.any(axis=0), np.nansum(velocities, axis=0) / np.maximum(known.sum(axis=0), 1), np.nan)
     return Look(number, frame, shrunk, keypoints, velocity)
 
 
-def _follow_back(current: ImageArray, previous: ImageArray, xy: Float32Array) -> Float64Array:
+def _follow(first: ImageArray, second: ImageArray, xy: Float32Array) -> Float64Array:
     """
-    (N, 2) where pixels were in the image before, NaN where that does not come back (Bouguet, 2000).
+    (N, 2) where pixels of an image are in another, NaN where that does not come back (Bouguet, 2000).
     """
-    back, there = _flow(current, previous, xy)
-    again, here = _flow(previous, current, back)
-    good = there & here & (np.linalg.norm(again - xy, axis=1) < _RETURN_PX)
-    return np.where(good[:, None], back, np.nan).astype(np.float64)
+    ahead, there = _flow(first, second, xy)
+    back, here = _flow(second, first, ahead)
+    good = there & here & (np.linalg.norm(back - xy, axis=1) < _RETURN_PX)
+    return np.where(good[:, None], ahead, np.nan).astype(np.float64)
 
 
 def _flow(first: ImageArray, second: ImageArray, xy: Float32Array) -> tuple[Float32Array, BoolArray]:

@@ -21,7 +21,7 @@ from kp2d_ros.inference.classical import ClassicalExtractor
 from kp2d_ros.inference.extractor import ExtractorConfig
 from kp2d_ros.simulation.scene import SceneConfig, SimulatedSequence
 
-SIFT = ClassicalExtractor(ExtractorConfig(name='sift', max_keypoints=300))
+ORB = ClassicalExtractor(ExtractorConfig(name='orb', max_keypoints=300))
 
 
 @cache
@@ -45,7 +45,7 @@ def examine() -> Callable[..., dict[str, Finding]]:
     """
 
     def findings(frames: Iterable[Frame], sensor: str = 'mono', **settings: Any) -> dict[str, Finding]:
-        doctor = Doctor(Sensor(sensor), SIFT.extract, ExaminationConfig(**settings))
+        doctor = Doctor(Sensor(sensor), ORB.extract, ExaminationConfig(**settings))
         for frame in frames:
             doctor.show(frame)
         return {finding.kind: finding for finding in doctor.findings()}
@@ -55,7 +55,7 @@ def examine() -> Callable[..., dict[str, Finding]]:
 
 @pytest.fixture(scope='session')
 def extract() -> Callable[..., Any]:
-    return SIFT.extract
+    return ORB.extract
 
 
 @pytest.fixture
