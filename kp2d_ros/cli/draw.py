@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 
@@ -17,11 +17,11 @@ import numpy as np
 
 from kp2d_ros.cli.command import add_method_option, positive_float, positive_int, run_command, split_settings
 from kp2d_ros.core.errors import ConfigError, DataError, Kp2dError
-from kp2d_ros.core.records import ImageArray, Keypoints
+from kp2d_ros.core.records import BoolArray, ImageArray, Keypoints
 from kp2d_ros.drawing.caption import add_caption
 from kp2d_ros.drawing.files import PICTURE_SUFFIXES, is_video_name, open_sink, write_picture
 from kp2d_ros.drawing.frame import draw_tracks
-from kp2d_ros.drawing.keypoints import draw_keypoints, draw_scores, keypoint_legend, score_legend
+from kp2d_ros.drawing.keypoints import draw_keypoints, draw_scores, keypoint_legend, score_legend, shade
 from kp2d_ros.drawing.matches import MODELS, MatchedPair, agreeing_matches, draw_matches, match_legend
 from kp2d_ros.inference.classical import OpenCvExtractor
 from kp2d_ros.inference.extractor import Extractor, Kp2dExtractor, MatchJudge, score_map
@@ -30,18 +30,19 @@ from kp2d_ros.inference.pipeline import (
     PipelineConfig,
     build_frontend,
     choose_model,
+    choose_sensor,
     extract_shrunk,
     load_extractor,
     load_pipeline_config,
 )
-from kp2d_ros.odometry.mask import load_mask
+from kp2d_ros.odometry.mask import KeypointMask, free_pixels, load_mask
 from kp2d_ros.odometry.matching import match
 from kp2d_ros.recordings.image_decoding import read_image
 from kp2d_ros.recordings.image_files import IMAGE_SUFFIXES
-from kp2d_ros.recordings.sources import add_reading_options, open_sources
+from kp2d_ros.recordings.sources import READING_OPTIONS, add_reading_options, open_sources
 
 # Options that one kind of input alone takes.
-_OF_FRAMES = ('max_frames', 'alone', 'image_topic', 'camera_info_topic', 'ground_truth_topic', 'camera', 'calibration')
+_OF_FRAMES = ('max_frames', 'alone', *READING_OPTIONS)
 _OF_PAIRS = ('ransac',)
 
 SUMMARY = 'Draw keypoints and scores of an image, matches of a pair, or tracks through a video, a bag or a folder.'
@@ -57,6 +58,7 @@ class _Method:
 
     extractor: Extractor
     config: PipelineConfig
+    mask: KeypointMask
 
     @property
     def name(self) -> str:
@@ -64,8 +66,20 @@ class _Method:
 
     def extract(self, image: ImageArray) -> Keypoints:
         keypoints = extract_shrunk(self.extractor, image, self.config.max_side_px)
-        mask = load_mask(self.config.mask, self.config.mask_border_px)
-        return keypoints.take(mask.allows(keypoints.xy, (image.shape[0], image.shape[1])))
+        return keypoints.take(self.mask.allows(keypoints.xy, (image.shape[0], image.shape[1])))
+
+    @property
+    def mask_note(self) -> str:
+        """
+        What the shade of a masked picture means.
+        """
+        return '' if self.mask.is_empty else ' (masked where it is red)'
+
+    def shaded(self, image: ImageArray) -> ImageArray:
+        """
+        The image, darkened where the mask of the settings lies.
+        """
+        return image if self.mask.is_empty else shade(image, _free_pixels(self.mask, image.shape[0], image.shape[1]))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,7 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'inputs',
         nargs='+',
         metavar='INPUT',
-        help='an image; two images (their matches); or a video, bag or folder of KITTI, EuRoC, TUM RGB-D or images '
+        help='an image; two images (their matches); or a video, a bag, or a folder as replay takes it '
         '(tracks). Settings may follow, for instance matching.ratio=0.8 extractor.max_keypoints=300',
     )
     add_method_option(parser)
@@ -114,7 +128,8 @@ def run(args: argparse.Namespace) -> int:
     paths = [Path(word) for word in words]
     if not 1 <= len(paths) <= 2:
         raise ConfigError(f'INPUT: found {len(paths)} paths, expected one, or two images')
-    method = _find_method(args.method, load_pipeline_config(args.config, settings))
+    config = choose_sensor(load_pipeline_config(args.config, settings), args.sensor)
+    method = _find_method(args.method, config)
     are_images = [path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir() for path in paths]
     if len(paths) == 1:
         _refuse_options(_OF_PAIRS, 'a pair of images', args)
@@ -138,9 +153,15 @@ def _refuse_options(names: Sequence[str], owner: str, args: argparse.Namespace) 
 def _find_method(word: str, config: PipelineConfig) -> _Method:
     settings = config.extractor
     choice = choose_model(settings) if word == NETWORK else resolve(word, settings.device, settings.backend)
+    mask = load_mask(config.mask, config.mask_border_px)
     if choice.kind is MethodKind.OPENCV:
-        return _Method(OpenCvExtractor(word, settings, unit_norm=True), config)
-    return _Method(load_extractor(choice, settings), config)
+        return _Method(OpenCvExtractor(word, settings, unit_norm=True), config, mask)
+    return _Method(load_extractor(choice, settings), config, mask)
+
+
+@lru_cache(maxsize=2)
+def _free_pixels(mask: KeypointMask, height: int, width: int) -> BoolArray:
+    return free_pixels(mask, (height, width))
 
 
 def _picture_factor(*images: ImageArray) -> float:
@@ -163,7 +184,7 @@ def _draw_images(paths: list[Path], method: _Method, args: argparse.Namespace) -
     if not target.suffix or target.is_dir():
         target = target / f'{"_".join(path.stem for path in paths)}.png'
     if len(paths) == 1:
-        picture, summary = _image_picture(read_image(paths[0]), method, paths[0].name), ''
+        picture, summary = _image_picture(read_image(paths[0]), method, f'{paths[0].name}{method.mask_note}'), ''
     else:
         picture, summary = _pair_picture(paths[0], paths[1], method, args)
     write_picture(target, picture)
@@ -175,7 +196,7 @@ def _image_picture(image: ImageArray, method: _Method, name: str) -> ImageArray:
     Keypoints, and beside them, for a network, the scores.
     """
     keypoints = method.extract(image)
-    picture = draw_keypoints(image, keypoints, len(keypoints), _picture_factor(image))
+    picture = draw_keypoints(method.shaded(image), keypoints, len(keypoints), _picture_factor(image))
     legend = keypoint_legend()
     if isinstance(method.extractor, Kp2dExtractor):
         limits = [side for side in (method.config.max_side_px, method.config.extractor.max_side) if side > 0]
@@ -200,7 +221,7 @@ def _pair_picture(first: Path, second: Path, method: _Method, args: argparse.Nam
     probability = None
     if isinstance(method.extractor, MatchJudge) and images[0].shape[:2] == images[1].shape[:2]:
         probability = method.extractor.judge(*keypoints, matches, (images[0].shape[0], images[0].shape[1]))
-    pair = MatchedPair(images, keypoints, matches, inlier, probability)
+    pair = MatchedPair((method.shaded(images[0]), method.shaded(images[1])), keypoints, matches, inlier, probability)
     counts = f': {len(keypoints[0])} and {len(keypoints[1])} keypoints of {method.name}, {len(matches)} matches'
     geometry = '' if inlier is None else f', {args.ransac} within {args.threshold_px:g} px'
     agreeing = '' if inlier is None else f', {int(inlier.sum())} agree with one {args.ransac}'
@@ -211,7 +232,7 @@ def _pair_picture(first: Path, second: Path, method: _Method, args: argparse.Nam
 def _draw_frames(source: Path, method: _Method, args: argparse.Namespace) -> None:
     from tqdm import tqdm  # --help needs none of it
 
-    (sequence,) = open_sources([source], args)
+    (sequence,) = open_sources([source], args, method.config.sensor)
     frontend = build_frontend(method.config, method.extractor)
     total = len(sequence) if args.max_frames is None else min(args.max_frames, len(sequence))
     frames = tqdm(islice(sequence, args.max_frames), total=total, unit='image', disable=args.quiet or None)
@@ -220,14 +241,15 @@ def _draw_frames(source: Path, method: _Method, args: argparse.Namespace) -> Non
     with open_sink(args.out, args.fps) as add:
         try:
             for frame in frames:
-                title = f'{sequence.name}, frame {frame.seq}'
+                title = f'{sequence.name}, frame {frame.seq}{method.mask_note}'
                 result = None if args.alone else frontend.process(frame)
                 if frame.seq % args.every != 0:
                     continue
                 if result is None:
                     picture = _image_picture(frame.image, method, title)
                 else:
-                    picture = draw_tracks(frame, result, f'{title}: {method.name}')
+                    shaded = replace(frame, image=method.shaded(frame.image))
+                    picture = draw_tracks(shaded, result, f'{title}: {method.name}')
                 add(f'frame_{frame.seq:06d}', picture)
                 count += 1
         except (KeyboardInterrupt, Kp2dError) as error:  # what was drawn before is kept

@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 
 from kp2d_ros.core.checks import check_image
-from kp2d_ros.core.records import Frame, FrontendResult, ImageArray, TrackingState
+from kp2d_ros.core.records import Float64Array, Frame, FrontendResult, ImageArray, TrackingState
 from kp2d_ros.core.settings import setting, validate
 from kp2d_ros.drawing.caption import LegendEntry, add_caption
+from kp2d_ros.drawing.depth import depth_colors, depth_legend, describe_depth, draw_partner
 from kp2d_ros.drawing.keypoints import SUBPIXEL_BITS, blend, dimmed, fixed_point, scale_points
 
 # RGB; the states as on a traffic light, tracks from new (blue) over a few frames (green) to old (yellow).
@@ -37,6 +38,7 @@ class DrawingConfig:
     """
 
     keypoints: bool = setting(True, 'draw the keypoints, blue when new to yellow when old', runtime=True)
+    depth: bool = setting(False, 'colour the keypoints by their depth, gray where it is not known', runtime=True)
     matches: bool = setting(True, 'draw the way from the reference image, red for pairs that disagree', runtime=True)
     text: bool = setting(True, 'write the state and the counts', runtime=True)
     old_age: int = setting(20, 'frames after which a track is drawn as old', minimum=1, maximum=65535, runtime=True)
@@ -61,23 +63,34 @@ def draw_result(image: ImageArray, result: FrontendResult, config: DrawingConfig
     if config.matches:
         _draw_matches(picture, result, scale)
     if config.keypoints:
-        _draw_keypoints(picture, result, scale, config.old_age)
+        ages = np.minimum(result.track_ages / config.old_age, 1.0)
+        colors = depth_colors(result) if config.depth else blend(AGE_COLORS, ages)
+        _draw_keypoints(picture, result, scale, colors)
     if config.text:
-        _write(picture, result)
+        _write(picture, result, describe_depth(result) if config.depth else '')
     return picture
 
 
 def draw_tracks(frame: Frame, result: FrontendResult, title: str, config: DrawingConfig | None = None) -> ImageArray:
     """
-    RGB picture of a frame: keypoints, the way that they came since the reference image, state and legend.
+    RGB picture of a frame: keypoints, the way that they came since the reference image, state and legend; and beside it
+    what the right or the depth camera saw.
+
+    :param config: None: the defaults, with the colours of depth where it is measured.
     """
-    config = config or DrawingConfig()
-    return add_caption(draw_result(frame.image, result, config), title, _legend(frame.camera is not None, config))
+    config = config or DrawingConfig(depth=frame.right is not None or frame.depth is not None)
+    picture = draw_result(frame.image, result, config)
+    partner = draw_partner(frame, result, picture.shape[0])
+    if partner is not None:
+        picture = np.concatenate([picture, partner], axis=1)
+    keypoints = [LegendEntry(f'keypoint, new to {config.old_age} frames old', AGE_COLORS)]
+    if config.depth:
+        keypoints = depth_legend()
+    return add_caption(picture, title, keypoints + _way_legend(frame.camera is not None))
 
 
-def _draw_keypoints(picture: ImageArray, result: FrontendResult, scale: float, old_age: int) -> None:
+def _draw_keypoints(picture: ImageArray, result: FrontendResult, scale: float, colors: Float64Array) -> None:
     radius = max(3, round(max(picture.shape[:2]) / 320)) << SUBPIXEL_BITS
-    colors = blend(AGE_COLORS, np.minimum(result.track_ages / old_age, 1.0))
     points = fixed_point(scale_points(result.keypoints.xy, scale))
     for center, color in zip(points.tolist(), colors.tolist(), strict=True):
         cv2.circle(picture, center, radius, color, 1, cv2.LINE_AA, SUBPIXEL_BITS)
@@ -93,11 +106,11 @@ def _draw_matches(picture: ImageArray, result: FrontendResult, scale: float) -> 
         cv2.polylines(picture, list(ways[chosen]), False, line_color, 1, cv2.LINE_AA, SUBPIXEL_BITS)
 
 
-def _write(picture: ImageArray, result: FrontendResult) -> None:
+def _write(picture: ImageArray, result: FrontendResult, depths: str) -> None:
     inliers = 0 if result.pose is None else result.pose.inlier_count
     lines = [
         result.state.name,
-        f'{len(result.keypoints)} keypoints  {len(result.matches)} matches  {inliers} inliers',
+        f'{len(result.keypoints)} keypoints  {len(result.matches)} matches  {inliers} inliers  {depths}'.rstrip(),
         '' if result.pose is None else result.pose.reason,
     ]
     lines = [line for line in lines if line]
@@ -110,13 +123,11 @@ def _write(picture: ImageArray, result: FrontendResult) -> None:
         cv2.putText(picture, line, origin, cv2.FONT_HERSHEY_SIMPLEX, height / 32.0, color, 1, cv2.LINE_AA)
 
 
-def _legend(is_calibrated: bool, config: DrawingConfig) -> list[LegendEntry]:
-    keypoints = LegendEntry(f'keypoint, new to {config.old_age} frames old', AGE_COLORS)
+def _way_legend(is_calibrated: bool) -> list[LegendEntry]:
     if not is_calibrated:
         way = 'way from the reference image (without calibration nothing is judged)'
-        return [keypoints, LegendEntry(way, (STATE_COLORS[TrackingState.INITIALISING],))]
+        return [LegendEntry(way, (STATE_COLORS[TrackingState.INITIALISING],))]
     return [
-        keypoints,
         LegendEntry('way from the reference image: motion OK', (STATE_COLORS[TrackingState.OK],)),
         LegendEntry('motion DEGRADED', (STATE_COLORS[TrackingState.DEGRADED],)),
         LegendEntry('standing still', (STATE_COLORS[TrackingState.STATIONARY],)),

@@ -10,11 +10,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from kp2d_ros.core.records import Float32Array, ImageArray, Keypoints
+from kp2d_ros.core.records import BoolArray, Float32Array, ImageArray, Keypoints
 from kp2d_ros.drawing.caption import LegendEntry
 
 SCORE_SCALE = ((255, 64, 64), (64, 255, 64))  # RGB, from the worst to the best
 _MAP_SCALE = cv2.COLORMAP_INFERNO
+_SHADE = (90, 0, 0)  # RGB, added where a mask lies
 SUBPIXEL_BITS = 4  # OpenCV draws at sixteenths of a pixel
 
 
@@ -35,6 +36,15 @@ def dimmed(image: ImageArray, factor: float = 1.0) -> ImageArray:
     The same, darker, so that the colours of a drawing stand out.
     """
     return np.asarray(cv2.convertScaleAbs(as_rgb(image, factor), alpha=0.75), np.uint8)
+
+
+def shade(image: ImageArray, is_free: BoolArray) -> ImageArray:
+    """
+    An RGB picture of an image (H, W), dark and reddish where a mask (H, W) is False: no keypoint is looked for there.
+    """
+    picture = as_rgb(image)
+    picture[~is_free] = picture[~is_free] // 3 + np.array(_SHADE, np.uint8)
+    return picture
 
 
 def scale_points(xy: npt.NDArray[np.floating], factor: float) -> npt.NDArray[np.float64]:

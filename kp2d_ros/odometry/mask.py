@@ -75,6 +75,16 @@ class KeypointMask:
         return np.asarray(inside & self.pixels[row, column])
 
 
+def free_pixels(mask: KeypointMask, size: tuple[int, int]) -> BoolArray:
+    """
+    (H, W) where keypoints may be in an image of a ``size`` (height, width) as it came.
+
+    :raises ConfigError: as :meth:`KeypointMask.allows`.
+    """
+    rows, columns = np.indices(size)
+    return mask.allows(np.column_stack([columns.ravel(), rows.ravel()]).astype(np.float64), size).reshape(size)
+
+
 def load_mask(path: str, border_px: tuple[int, ...]) -> KeypointMask:
     """
     The mask of the settings ``mask`` and ``mask_border_px``: an image file, or none if the path is empty.

@@ -105,6 +105,10 @@ _OPTION_SENSORS = {
 }
 
 
+# The options of add_reading_options by their names in the parsed arguments.
+READING_OPTIONS = ('sensor', 'calibration', *dict.fromkeys(name for kind in _KINDS for name in kind.options))
+
+
 def open_sequences(
     paths: Sequence[Path], *, calibration: Path | None = None, sensor: str = Sensor.MONO.value, **options: Option
 ) -> list[Recording]:
@@ -266,8 +270,5 @@ def open_sources(paths: Sequence[Path], args: argparse.Namespace, sensor: str | 
     :param sensor: what settings say where the options do not; None: nothing, so it is mono.
     :raises Kp2dError: as :func:`open_sequences` does.
     """
-    names = [name for kind in _KINDS for name in kind.options]
-    options: dict[str, Option] = {name: getattr(args, name) for name in names}
-    return open_sequences(
-        paths, calibration=args.calibration, sensor=args.sensor or sensor or Sensor.MONO.value, **options
-    )
+    options: dict[str, Any] = {name: getattr(args, name) for name in READING_OPTIONS}
+    return open_sequences(paths, **{**options, 'sensor': args.sensor or sensor or Sensor.MONO.value})
