@@ -12,10 +12,11 @@ from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
+from kp2d_ros.ros.launch_topics import TOPICS, topic_remappings
+
 _SHARE = FindPackageShare('kp2d_ros')
 _ARGUMENTS = {
-    'image': ('image', 'topic of the images, raw or compressed'),
-    'camera_info': ('', 'topic of their calibration; default: camera_info beside the images'),
+    **TOPICS,
     'namespace': ('', 'namespace of the node and its topics'),
     'params_file': (PathJoinSubstitution([_SHARE, 'config', 'frontend.yaml']), 'file of parameters'),
     'log_level': ('info', 'debug, info, warn, error or fatal'),
@@ -23,6 +24,11 @@ _ARGUMENTS = {
     'rviz': ('false', 'true: RViz beside it; odometry is "unit" then, unless it is given'),
 }
 _PARAMETERS = {  # empty: by params_file
+    'sensor': 'mono, stereo or rgbd',
+    'approx_sync': 'true, false or auto: whether the stamps of a pair may differ',
+    'sync_tolerance_s': 'how far they may be apart',
+    'baseline': 'stereo: metres between the cameras where nobody else says it',
+    'depth_scale': 'rgbd: metres that a 1 in a depth image stands for',
     'extractor': 'kp2d, sift or orb: the parameter extractor.name',
     'model': 'a network that ships, or the path of one: the parameter extractor.model',
     'odometry': 'never; metric: only in metres; unit: also in the unknown unit of one camera',
@@ -56,18 +62,16 @@ def generate_launch_description() -> LaunchDescription:
 def _make_node(context: LaunchContext) -> list[Node]:
     value = {name: LaunchConfiguration(name).perform(context) for name in (*_ARGUMENTS, *_PARAMETERS)}
     value['odometry'] = value['odometry'] or ('unit' if IfCondition(value['rviz']).evaluate(context) else '')
+    value['approx_sync'] = {'true': 'approximate', 'false': 'exact'}.get(value['approx_sync'], value['approx_sync'])
     given = {name: value[name] for name in _PARAMETERS if value[name]}
-    parameters = {
-        _LONG_NAMES.get(n, n): IfCondition(v).evaluate(context) if n in _TRUTHS else v for n, v in given.items()
-    }
-    beside = '/'.join([*value['image'].split('/')[:-1], 'camera_info'])
+    given.update({name: IfCondition(given[name]).evaluate(context) for name in _TRUTHS if name in given})
     node = Node(
         package='kp2d_ros',
         executable='frontend',
         name='frontend',
         namespace=value['namespace'],
-        parameters=[value['params_file'], parameters],
-        remappings=[('image', value['image']), ('camera_info', value['camera_info'] or beside)],
+        parameters=[value['params_file'], {_LONG_NAMES.get(name, name): v for name, v in given.items()}],
+        remappings=topic_remappings(value),
         arguments=['--ros-args', '--log-level', value['log_level']],
         respawn=IfCondition(value['respawn']).evaluate(context),
         respawn_delay=2.0,

@@ -205,7 +205,7 @@ def _why_no_pairs(image: TopicFacts, second: SecondInput) -> str:
         other = next(topic for topic in topics if topic is not silent)
         return f'{other.topic} arrives, but of what belongs to it nothing: {why_no_messages(silent)}'
     limit = f'more than sync_tolerance_s ({pairs.tolerance_s:g} s)' if pairs.tolerance_s else 'but must be equal'
-    needed = f'approx_sync:=yes with sync_tolerance_s above {abs(pairs.offset_s):.3f} pairs them'
+    needed = f'approx_sync:=approximate with sync_tolerance_s above {abs(pairs.offset_s):.3f} pairs them'
     return (
         f'{image.topic} and {second.image.topic} arrive, but no two messages belong together: the stamps of the second '
         f'are {_offset(pairs.offset_s)} (median), {limit}; have both triggered together, or {needed}'

@@ -227,8 +227,8 @@ class ImageInput:
 
 
 def _pair_rule(config: NodeConfig) -> PairRule:
-    by_sensor = config.sensor == Sensor.RGBD.value
-    approximate = by_sensor if config.approx_sync == 'auto' else config.approx_sync == 'yes'
+    by_sensor = {Sensor.STEREO.value: 'exact', Sensor.RGBD.value: 'approximate'}
+    approximate = (by_sensor[config.sensor] if config.approx_sync == 'auto' else config.approx_sync) == 'approximate'
     # In a lossless run one topic may be ahead by what waits of it.
     queue = max(config.sync_queue, config.replay_queue) if config.lossless else config.sync_queue
     return PairRule(round(config.sync_tolerance_s * 1e9) if approximate else 0, queue)

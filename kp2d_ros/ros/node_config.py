@@ -40,12 +40,12 @@ class NodeConfig(PipelineConfig):
     )
     approx_sync: str = setting(
         'auto',
-        'whether the stamps of a pair may differ; no: they must be equal; auto: stereo no, rgbd yes',
-        choices=('auto', 'yes', 'no'),
+        'whether the stamps of a pair must be equal or may differ; auto: stereo exact, rgbd approximate',
+        choices=('auto', 'exact', 'approximate'),
     )
     sync_queue: int = setting(10, 'messages of each topic that wait for their partner', minimum=1, maximum=1000)
     sync_tolerance_s: float = setting(
-        0.02, 'approx_sync: how far the stamps of a pair may be apart', minimum=0.0, maximum=10.0
+        0.02, 'how far the stamps of a pair may be apart where they may differ', minimum=0.0, maximum=10.0
     )
     baseline: float = setting(
         0.0, 'stereo: metres between the cameras where neither camera_info nor TF says it', minimum=0.0, maximum=100.0

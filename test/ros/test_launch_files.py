@@ -96,6 +96,8 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 def test_have_the_usual_arguments() -> None:
     usual = {'namespace', 'params_file', 'use_sim_time', 'log_level', 'autostart', 'mode', 'image', 'camera_info'}
     usual |= {'extractor', 'model', 'odometry', 'publish_tf', 'base_frame', 'odom_frame', 'rviz', 'respawn'}
+    usual |= {'sensor', 'right_image', 'right_camera_info', 'depth_image', 'baseline', 'depth_scale'}
+    usual |= {'approx_sync', 'sync_tolerance_s'}
     assert arguments_of(read('frontend')) == usual
     assert arguments_of(read('replay')) == usual | {'bag', 'rate', 'delay', 'exit_at_end'}
 
@@ -123,7 +125,26 @@ def test_calibration_lies_beside_the_images(image: str, camera_info: str) -> Non
     context = LaunchContext()
     (node,) = entities_of('frontend', context, image=image)
     node._perform_substitutions(context)
-    assert node.expanded_remapping_rules == [('image', image), ('camera_info', camera_info)]
+    assert node.expanded_remapping_rules[:2] == [('image', image), ('camera_info', camera_info)]
+
+
+@pytest.mark.parametrize(
+    ('given', 'expected'),
+    [
+        ({'image': 'image'}, ('right/image', 'right/camera_info', 'depth/image')),
+        ({'image': '/rig/left/image_raw'}, ('/rig/right/image_raw', '/rig/right/camera_info', 'depth/image')),
+        ({'image': '/left_arm/cam0/image'}, ('/right_arm/cam0/image', '/right_arm/cam0/camera_info', 'depth/image')),
+        ({'image': '/cam0/image'}, ('/cam1/image', '/cam1/camera_info', 'depth/image')),
+        ({'right_image': '/r/i', 'depth_image': '/d'}, ('/r/i', '/r/camera_info', '/d')),
+        ({'right_image': '/r/i', 'right_camera_info': '/info'}, ('/r/i', '/info', 'depth/image')),
+    ],
+)
+def test_partner_topics_are_named_or_follow_from_the_images(given: dict[str, str], expected: tuple[str, ...]) -> None:
+    context = LaunchContext()
+    (node,) = entities_of('frontend', context, **given)
+    node._perform_substitutions(context)
+    rules = dict(node.expanded_remapping_rules)
+    assert (rules['right/image'], rules['right/camera_info'], rules['depth/image']) == expected
 
 
 def test_arguments_become_parameters_and_what_is_not_given_stays_with_the_file() -> None:
@@ -134,6 +155,10 @@ def test_arguments_become_parameters_and_what_is_not_given_stays_with_the_file()
         'publish_tf': True,
         'odom_frame': 'map',
     }
+    metric = {'sensor': 'stereo', 'baseline': '0.12', 'sync_tolerance_s': '1', 'approx_sync': 'true'}
+    made = {'sensor': 'stereo', 'baseline': 0.12, 'sync_tolerance_s': 1, 'approx_sync': 'approximate'}
+    assert parameters_of(**metric) == made
+    assert parameters_of(approx_sync='false') == {'approx_sync': 'exact'}
     assert parameters_of() == {}
     assert parameters_of(rviz='true') == {'odometry': 'unit'}
     assert parameters_of(rviz='true', odometry='never') == {'odometry': 'never'}
@@ -142,6 +167,13 @@ def test_arguments_become_parameters_and_what_is_not_given_stays_with_the_file()
 def test_every_argument_is_a_parameter_of_the_node() -> None:
     arguments = {'extractor': 'orb', 'model': 'x', 'odometry': 'unit', 'mode': 'live', 'autostart': 'false'}
     arguments |= {'base_frame': 'b', 'odom_frame': 'o', 'publish_tf': 'false', 'use_sim_time': 'true'}
+    arguments |= {
+        'sensor': 'rgbd',
+        'approx_sync': 'auto',
+        'sync_tolerance_s': '0.1',
+        'baseline': '1',
+        'depth_scale': '2',
+    }
     found = parameters_of(**arguments)
     known = {path for path, _, _ in flatten(NodeConfig())} | {'use_sim_time'}
     assert len(found) == len(arguments)
@@ -171,7 +203,7 @@ def test_rviz_draws_what_the_frontend_publishes_in_its_namespace(installed: Any)
     assert isinstance(rviz, Node)
     config = find_shipped_file('config/frontend.rviz')
     displays = yaml.safe_load(config.read_text())['Visualization Manager']['Displays']
-    assert {d['Topic']['Value'] for d in displays if 'Topic' in d} == {'path', 'odometry', 'debug_image'}
+    assert {d['Topic']['Value'] for d in displays if 'Topic' in d} == {'path', 'odometry', 'points', 'debug_image'}
 
 
 def test_without_rviz_the_rest_goes_on_with_one_line(installed: Any) -> None:

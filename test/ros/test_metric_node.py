@@ -217,11 +217,11 @@ def test_pairs_that_never_match_are_told_with_their_offset(rig: Rig, sensor: str
     status = said(reports, words)
     assert status.level == DiagnosticStatus.ERROR
     assert f'/image and /{scene.partner_topic} arrive, but no two messages belong together' in status.message
-    assert 'approx_sync:=yes with sync_tolerance_s above 0.0' in status.message
+    assert 'approx_sync:=approximate with sync_tolerance_s above 0.0' in status.message
 
 
 def test_a_large_offset_that_is_allowed_is_warned_of(rig: Rig) -> None:
-    rig.start(sensor='stereo', no_output_s=0.5, approx_sync='yes', sync_tolerance_s=0.024)
+    rig.start(sensor='stereo', no_output_s=0.5, approx_sync='approximate', sync_tolerance_s=0.024)
     reports = rig.listen(DiagnosticArray, '/diagnostics')
     scene = Sensor(rig, 'stereo')
     scene.send_infos()
