@@ -12,7 +12,7 @@ from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
-from kp2d_ros.ros.launch_topics import TOPICS, topic_remappings
+from kp2d_ros.ros.launch_arguments import PARAMETERS, TOPICS, node_parameters, topic_remappings
 
 _SHARE = FindPackageShare('kp2d_ros')
 _ARGUMENTS = {
@@ -23,31 +23,13 @@ _ARGUMENTS = {
     'respawn': ('true', 'start the node again, two seconds after it ended'),
     'rviz': ('false', 'true: RViz beside it; odometry is "unit" then, unless it is given'),
 }
-_PARAMETERS = {  # empty: by params_file
-    'sensor': 'mono, stereo or rgbd',
-    'approx_sync': 'true, false or auto: whether the stamps of a pair may differ',
-    'sync_tolerance_s': 'how far they may be apart',
-    'baseline': 'stereo: metres between the cameras where nobody else says it',
-    'depth_scale': 'rgbd: metres that a 1 in a depth image stands for',
-    'extractor': 'kp2d, sift or orb: the parameter extractor.name',
-    'model': 'a network that ships, or the path of one: the parameter extractor.model',
-    'odometry': 'never; metric: only in metres; unit: also in the unknown unit of one camera',
-    'publish_tf': 'true: odometry as a transform as well',
-    'base_frame': 'frame of the robot',
-    'odom_frame': 'frame that odometry and path are in',
-    'mode': 'live: the newest image wins; replay: every image is processed',
-    'use_sim_time': 'true: take the time from /clock',
-    'autostart': 'false: leave it to a lifecycle manager',
-}
-_LONG_NAMES = {'extractor': 'extractor.name', 'model': 'extractor.model'}
-_TRUTHS = ('publish_tf', 'use_sim_time', 'autostart')
 
 
 def generate_launch_description() -> LaunchDescription:
     """
     One node, with the profile of Fast DDS that large messages need, and RViz if it is wanted.
     """
-    arguments = {**_ARGUMENTS, **{name: ('', f'{text}; default: by params_file') for name, text in _PARAMETERS.items()}}
+    arguments = {**_ARGUMENTS, **{name: ('', f'{text}; default: by params_file') for name, text in PARAMETERS.items()}}
     declared = [DeclareLaunchArgument(n, default_value=v, description=text) for n, (v, text) in arguments.items()]
     fast_dds, rviz = (
         IncludeLaunchDescription(
@@ -60,17 +42,15 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def _make_node(context: LaunchContext) -> list[Node]:
-    value = {name: LaunchConfiguration(name).perform(context) for name in (*_ARGUMENTS, *_PARAMETERS)}
+    value = {name: LaunchConfiguration(name).perform(context) for name in (*_ARGUMENTS, *PARAMETERS)}
     value['odometry'] = value['odometry'] or ('unit' if IfCondition(value['rviz']).evaluate(context) else '')
-    value['approx_sync'] = {'true': 'approximate', 'false': 'exact'}.get(value['approx_sync'], value['approx_sync'])
-    given = {name: value[name] for name in _PARAMETERS if value[name]}
-    given.update({name: IfCondition(given[name]).evaluate(context) for name in _TRUTHS if name in given})
+    parameters = node_parameters(value, lambda text: bool(IfCondition(text).evaluate(context)))
     node = Node(
         package='kp2d_ros',
         executable='frontend',
         name='frontend',
         namespace=value['namespace'],
-        parameters=[value['params_file'], {_LONG_NAMES.get(name, name): v for name, v in given.items()}],
+        parameters=[value['params_file'], parameters],
         remappings=topic_remappings(value),
         arguments=['--ros-args', '--log-level', value['log_level']],
         respawn=IfCondition(value['respawn']).evaluate(context),

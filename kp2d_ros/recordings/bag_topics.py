@@ -62,7 +62,7 @@ def choose_image_topic(
         right_camera = camera_topic(_wanted(found, right, _TRANSPORTS))
         cameras = [topic for topic in cameras if topic != right_camera]
     elif sensor is Sensor.STEREO and len(cameras) > 1:
-        cameras = [topic for topic in cameras if _right_names(topic) & set(cameras)]
+        cameras = [topic for topic in cameras if right_names(topic) & set(cameras)]
     if len(cameras) != 1:
         raise DataError(
             f'found the image topics {", ".join(found) or "(none)"}, expected one: name it with --image-topic'
@@ -78,7 +78,7 @@ def choose_right_topic(found: Sequence[str], left: str, wanted: str | None) -> s
     """
     if wanted:
         return _wanted(found, wanted, _TRANSPORTS)
-    names = sorted(_right_names(camera_topic(left)))
+    names = sorted(right_names(camera_topic(left)))
     there = [name for name in names if any(name + transport in found for transport in _TRANSPORTS)]
     if len(there) != 1:
         raise DataError(
@@ -112,7 +112,10 @@ def _cameras(topics: Iterable[str]) -> list[str]:
     return sorted({camera_topic(topic) for topic in topics})
 
 
-def _right_names(left: str) -> set[str]:
+def right_names(left: str) -> set[str]:
+    """
+    What the topic of right images may be called where the left one has this name.
+    """
     return {left.replace(side, other) for side, other in _SIDES if side in left}
 
 
