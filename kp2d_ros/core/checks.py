@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kp2d_ros.core.errors import ShapeError
+from kp2d_ros.core.errors import DataError, ShapeError
 
 
 def check_shape(name: str, array: npt.NDArray[Any], expected: Sequence[int | str]) -> None:
@@ -48,4 +48,18 @@ def check_image(image: npt.NDArray[Any]) -> None:
         raise ShapeError(
             f'image: found {image.dtype} of shape {tuple(image.shape)}, '
             'expected uint8 of shape (H, W) or (H, W, 3) with at least one pixel'
+        )
+
+
+def check_registered(image_size: tuple[int, int], depth_size: tuple[int, int]) -> None:
+    """
+    Refuse depth that cannot belong to an image: its (height, width) must be that of the image, or smaller by a factor.
+
+    :raises DataError: if it is not.
+    """
+    (height, width), (rows, columns) = image_size, depth_size
+    if abs(width * rows - height * columns) > max(width, height):  # a pixel more or less may be left of a division
+        raise DataError(
+            f'found depth of {columns}x{rows} for an image of {width}x{height}, expected one of its shape: '
+            'depth must be registered to the image'
         )

@@ -27,9 +27,9 @@ from kp2d_ros.core.errors import DataError
 from kp2d_ros.core.records import DepthImage, Frame, ImageArray, Sensor
 from kp2d_ros.core.se3 import quaternion_from_rotation
 from kp2d_ros.core.settings import setting, validate
-from kp2d_ros.recordings.camera_yaml import CameraInfoFields, fields_from_camera
+from kp2d_ros.recordings.camera_yaml import CameraInfoFields
 from kp2d_ros.recordings.sequence import SequenceReader
-from kp2d_ros.recordings.stereo_rig import fields_from_rig
+from kp2d_ros.recordings.stereo_rig import fields_from_frame
 
 _STORE = get_typestore(Stores.ROS2_HUMBLE)
 _PLUGINS = {'mcap': StoragePlugin.MCAP, 'sqlite3': StoragePlugin.SQLITE3}
@@ -119,7 +119,7 @@ def _images(sequence: SequenceReader, config: BagConfig) -> Iterator[_Entry]:
     The images, each followed by its calibration.
     """
     for frame in sequence:
-        left, right = _calibrations(frame)
+        left, right = fields_from_frame(frame)
         header = _header(frame.stamp_ns, config.frame_id)
         topic = config.image_topic_of(_sensor_of(frame))
         yield from _image_entries(frame.stamp_ns, topic, header, frame.image, left, config)
@@ -135,17 +135,6 @@ def _sensor_of(frame: Frame) -> Sensor:
     if frame.right is not None:
         return Sensor.STEREO
     return Sensor.MONO if frame.depth is None else Sensor.RGBD
-
-
-def _calibrations(frame: Frame) -> tuple[CameraInfoFields | None, CameraInfoFields | None]:
-    """
-    Of the left and of the right camera: with R and P where it is known how they stand to each other.
-    """
-    left, right = frame.camera, None if frame.right is None else frame.right.camera
-    pose = None if frame.right is None else frame.right.left_from_right
-    if left is not None and right is not None and pose is not None:
-        return fields_from_rig(left, right, pose)
-    return (None if left is None else fields_from_camera(left), None if right is None else fields_from_camera(right))
 
 
 def _image_entries(

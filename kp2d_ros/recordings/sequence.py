@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from kp2d_ros.core.cameras import CameraModel
+from kp2d_ros.core.checks import check_registered
 from kp2d_ros.core.errors import DataError, ShapeError
 from kp2d_ros.core.records import DepthImage, Float32Array, Float64Array, Frame, ImageArray, RightImage, Sensor
 from kp2d_ros.core.trajectories import Trajectory
@@ -130,10 +131,10 @@ def _depth(image: RecordedImage) -> DepthImage | None:
     found = image.depth
     if found is None:
         return None
-    (height, width), (rows, columns) = image.image.shape[:2], found.metres.shape
-    if abs(width * rows - height * columns) > max(width, height):  # a pixel more or less may be left of a division
-        raise DataError(
-            f'{found.place}: found depth of {columns}x{rows} for an image of {width}x{height}, expected one of its '
-            'shape: depth must be registered to the image'
-        )
+    height, width = image.image.shape[:2]
+    rows, columns = found.metres.shape
+    try:
+        check_registered((height, width), (rows, columns))
+    except DataError as error:
+        raise DataError(f'{found.place}: {error}') from error
     return DepthImage(found.stamp_ns, found.metres)

@@ -14,6 +14,7 @@ import numpy as np
 
 from kp2d_ros.core.cameras import CameraModel, Float64Array
 from kp2d_ros.core.errors import DataError
+from kp2d_ros.core.records import Frame
 from kp2d_ros.core.rectification import rectify_rig
 from kp2d_ros.core.se3 import transform_from
 from kp2d_ros.recordings.camera_yaml import CameraInfoFields, fields_from_camera
@@ -84,6 +85,20 @@ def fields_from_rig(
         replace(fields_from_camera(left), r=rig.from_left.ravel().tolist(), p=projection.ravel().tolist()),
         replace(fields_from_camera(right), r=rig.from_right.ravel().tolist(), p=shifted.ravel().tolist()),
     )
+
+
+def fields_from_frame(frame: Frame) -> tuple[CameraInfoFields | None, CameraInfoFields | None]:
+    """
+    The CameraInfo fields of the (left) camera and of the right one, None where there is none: with R and P where it is
+    known how they stand to each other.
+
+    :raises DataError: as :func:`fields_from_rig`.
+    """
+    left, right = frame.camera, None if frame.right is None else frame.right.camera
+    pose = None if frame.right is None else frame.right.left_from_right
+    if left is not None and right is not None and pose is not None:
+        return fields_from_rig(left, right, pose)
+    return (None if left is None else fields_from_camera(left), None if right is None else fields_from_camera(right))
 
 
 def baseline_warning(left_from_right: Float64Array) -> str:

@@ -21,7 +21,6 @@ from geometry_msgs.msg import Pose, PoseWithCovariance
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
-from kp2d_ros.core.cameras import CameraModel
 from kp2d_ros.core.errors import DataError
 from kp2d_ros.core.records import (
     Float32Array,
@@ -156,22 +155,22 @@ def fields_of(message: CameraInfo) -> CameraInfoFields:
     )
 
 
-def camera_info_message(camera: CameraModel, header: Header) -> CameraInfo:
+def camera_info_message(fields: CameraInfoFields, header: Header) -> CameraInfo:
     """
-    ``sensor_msgs/CameraInfo`` of a camera whose images are not rectified.
+    ``sensor_msgs/CameraInfo`` with these fields; the images are those of the whole sensor.
     """
-    projection = np.zeros((3, 4))
-    projection[:, :3] = camera.matrix
-    return CameraInfo(
-        header=header,
-        width=camera.width,
-        height=camera.height,
-        distortion_model=camera.lens.value,
-        d=camera.coefficients.tolist(),
-        k=camera.matrix.ravel().tolist(),
-        r=np.eye(3).ravel().tolist(),
-        p=projection.ravel().tolist(),
-    )
+    numbers = {name: [float(value) for value in getattr(fields, name)] for name in ('d', 'k', 'r', 'p')}
+    size = {'width': fields.width, 'height': fields.height}
+    return CameraInfo(header=header, distortion_model=fields.distortion_model, **size, **numbers)
+
+
+def depth_message(metres: Float32Array, header: Header) -> Image:
+    """
+    ``sensor_msgs/Image`` (32FC1) of depth (H, W) in metres.
+    """
+    height, width = metres.shape
+    fields = {'height': height, 'width': width, 'step': 4 * width}
+    return Image(header=header, encoding='32FC1', data=_flat('B', _bytes_of(metres, '<f4')), **fields)
 
 
 def pose_message(a_from_b: Float64Array) -> Pose:
@@ -341,6 +340,10 @@ def _flat(code: str, values: npt.NDArray[Any]) -> array.array[Any]:
     return flat
 
 
+def _bytes_of(values: npt.NDArray[Any], kind: str) -> npt.NDArray[np.uint8]:
+    return np.ascontiguousarray(values, kind).reshape(-1).view(np.uint8)
+
+
 def _rows(values: Any, dtype: type[Any], width: int, name: str) -> npt.NDArray[Any]:
     if len(values) % width:
         raise DataError(f'{name}: found {len(values)} numbers, expected a multiple of {width}')
@@ -359,4 +362,4 @@ def _pack_descriptors(keypoints: Keypoints, wanted: DescriptorType) -> tuple[Des
         packed = values.astype('<f2')
     else:
         packed = np.clip(np.rint(values * _QUANTISED_SCALE) + _QUANTISED_ZERO, 0, 255).astype(np.uint8)
-    return wanted, _flat('B', np.ascontiguousarray(packed).reshape(-1).view(np.uint8))
+    return wanted, _flat('B', _bytes_of(packed, packed.dtype.str))

@@ -10,6 +10,7 @@ import logging
 from dataclasses import dataclass, replace
 from typing import Any
 
+from kp2d_ros.core.checks import check_registered
 from kp2d_ros.core.records import DepthImage, Frame, RightImage
 from kp2d_ros.ros.calibrations import CalibrationSource, RigSource
 from kp2d_ros.ros.conversions import decode_depth_message, decode_message, ns_from_time
@@ -79,6 +80,9 @@ class FrameMaker:
             return self._with_right(rig, made, images.partner, partner_ns)
         self._warn_of_mono16(images.partner)
         depth = DepthImage(partner_ns, decode_depth_message(images.partner, self._depth_scale))
+        height, width = made.frame.image.shape[:2]
+        rows, columns = depth.metres.shape
+        check_registered((height, width), (rows, columns))
         return replace(made, frame=replace(made.frame, depth=depth))
 
     def _of_image(self, message: Any, seq: int, stamp_ns: int) -> MadeFrame:

@@ -26,12 +26,14 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
 
 from kp2d_ros.core.errors import Kp2dError
-from kp2d_ros.core.records import Frame
+from kp2d_ros.core.records import Frame, Sensor
 from kp2d_ros.msg import FrontendStatus
-from kp2d_ros.recordings.sequence import SequenceReader
+from kp2d_ros.recordings.sequence import Recording
 from kp2d_ros.recordings.sources import add_source_options, open_sources
+from kp2d_ros.recordings.stereo_rig import fields_from_frame
 from kp2d_ros.ros.conversions import (
     camera_info_message,
+    depth_message,
     header_from,
     image_message,
     ns_from_time,
@@ -53,6 +55,8 @@ _ACK_SECONDS = 10.0
 _ALSO_SECONDS = 1.0
 _DEPTH = 100
 _WORLD = 'world'
+_RIGHT, _RIGHT_INFO, _DEPTH_IMAGE = 'right/image', 'right/camera_info', 'depth/image'
+_PARTNER_TOPICS = {Sensor.STEREO: {_RIGHT_INFO: CameraInfo, _RIGHT: Image}, Sensor.RGBD: {_DEPTH_IMAGE: Image}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +74,19 @@ class PlayOptions:
 
 class Player(Node):
     """
-    Publishes ``image``, ``camera_info``, ``ground_truth`` and ``/clock``.
+    Publishes ``image``, ``camera_info``, ``ground_truth`` and ``/clock``; of a stereo rig also ``right/image`` and
+    ``right/camera_info``, of a depth camera ``depth/image``.
     """
 
-    def __init__(self, sequence: SequenceReader, options: PlayOptions) -> None:
+    def __init__(self, sequence: Recording, options: PlayOptions) -> None:
         super().__init__(NAME)
         self._sequence = sequence
         self._options = options
         qos = QoSProfile(reliability=ReliabilityPolicy.RELIABLE, depth=_DEPTH)
         self._images = self.create_publisher(Image, 'image', qos)
         self._camera_infos = self.create_publisher(CameraInfo, 'camera_info', qos)
+        topics = _PARTNER_TOPICS.get(sequence.sensor, {})
+        self._partners = {topic: self.create_publisher(kind, topic, qos) for topic, kind in topics.items()}
         self._ground_truth = self.create_publisher(PoseStamped, 'ground_truth', qos)
         self._clock_publisher = self.create_publisher(Clock, '/clock', 10)
         self._answered_ns = -1
@@ -92,8 +99,11 @@ class Player(Node):
         """
         if not self._wait(self._is_heard, self._options.wait_s):
             self.get_logger().warning(f'nobody subscribes to {self._images.topic_name}: playing nevertheless')
-        # Who takes the images mostly wants their calibration, and is found on that topic a moment later.
-        self._wait(lambda: self._camera_infos.get_subscription_count() > 0, min(_ALSO_SECONDS, self._options.wait_s))
+        # Who takes the images mostly wants what belongs to them, and is found on those topics a moment later.
+        others = [self._camera_infos, *self._partners.values()]
+        self._wait(
+            lambda: all(each.get_subscription_count() for each in others), min(_ALSO_SECONDS, self._options.wait_s)
+        )
         published = self._play_once()
         while self._options.loop and published:
             published += self._play_once()
@@ -139,8 +149,17 @@ class Player(Node):
     def _publish(self, frame: Frame, stamp_ns: int) -> None:
         header = header_from(stamp_ns, frame.frame_id or self._options.frame_id)
         self._clock_publisher.publish(Clock(clock=time_from_ns(stamp_ns)))
-        if frame.camera is not None:
-            self._camera_infos.publish(camera_info_message(frame.camera, header))
+        calibration, right_calibration = fields_from_frame(frame)
+        if calibration is not None:
+            self._camera_infos.publish(camera_info_message(calibration, header))
+        if frame.right is not None:
+            right_header = header_from(max(1, frame.right.stamp_ns), f'right_{header.frame_id}')
+            if right_calibration is not None:
+                self._partners[_RIGHT_INFO].publish(camera_info_message(right_calibration, right_header))
+            self._partners[_RIGHT].publish(image_message(frame.right.image, right_header))
+        if frame.depth is not None:
+            depth_header = header_from(max(1, frame.depth.stamp_ns), header.frame_id)
+            self._partners[_DEPTH_IMAGE].publish(depth_message(frame.depth.metres, depth_header))
         self._images.publish(image_message(frame.image, header))
 
     def _keep_pace(self, began: float, first_ns: int, stamp_ns: int) -> None:

@@ -7,6 +7,8 @@ A frontend and somebody who talks to it over DDS, in one process, in a domain of
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -222,11 +224,12 @@ class Rig:
 
     def camera_info(self, number: int = 0, **fields: Any) -> Any:
         from kp2d_ros.core.cameras import CameraModel, LensModel
+        from kp2d_ros.recordings.camera_yaml import fields_from_camera
         from kp2d_ros.ros.conversions import camera_info_message, header_from
 
         matrix = np.array([[150.0, 0.0, (WIDTH - 1) / 2], [0.0, 150.0, (HEIGHT - 1) / 2], [0.0, 0.0, 1.0]])
         camera = CameraModel(WIDTH, HEIGHT, matrix, LensModel.PLUMB_BOB, np.zeros(5))
-        message = camera_info_message(camera, header_from(FIRST_NS + number * STEP_NS, 'camera'))
+        message = camera_info_message(fields_from_camera(camera), header_from(FIRST_NS + number * STEP_NS, 'camera'))
         for name, value in fields.items():
             setattr(message, name, value)
         return message
@@ -270,6 +273,67 @@ class Rig:
         parameters = [Parameter(n.replace('__', '.'), value=v).to_parameter_msg() for n, v in values.items()]
         request = SetParametersAtomically.Request(parameters=parameters)
         return self.call(SetParametersAtomically, '/frontend/set_parameters_atomically', request).result
+
+
+class Process:
+    """
+    A running executable and what it says.
+    """
+
+    def __init__(self, module: Any, *arguments: Any) -> None:
+        self.lines = []
+        code = ['-c', module] if '\n' in module else ['-m', f'kp2d_ros.ros.{module}']
+        self._process = subprocess.Popen(
+            [sys.executable, *code, *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read)
+        self._said = threading.Condition()
+        self._reader.start()
+
+    def _read(self) -> None:
+        for line in self._process.stdout:
+            with self._said:
+                self.lines.append(line)
+                self._said.notify_all()
+        with self._said:
+            self._said.notify_all()
+
+    def wait_for(self, words: Any, timeout: float = 30.0) -> None:
+        with self._said:
+            assert self._said.wait_for(lambda: any(words in line for line in self.lines), timeout), self.lines
+
+    def send(self, number: Any) -> None:
+        self._process.send_signal(number)
+
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def status(self, timeout: float = 30.0) -> Any:
+        status = self._process.wait(timeout)
+        self._reader.join(5.0)
+        return status
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._reader.join(5.0)
+        self._process.stdout.close()
+
+
+@pytest.fixture
+def run() -> Iterator[Callable[..., Any]]:
+    processes = []
+
+    def start(*words: Any) -> Any:
+        processes.append(Process(*words))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.close()
 
 
 @pytest.fixture

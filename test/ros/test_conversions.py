@@ -22,6 +22,8 @@ from kp2d_ros.core.records import (
     TrackingState,
 )
 from kp2d_ros.core.se3 import rotation_from_vector, transform_from
+from kp2d_ros.recordings.camera_yaml import fields_from_camera
+from kp2d_ros.recordings.stereo_rig import fields_from_rig, left_from_right_of
 
 pytest.importorskip('kp2d_ros.msg', reason='needs ROS 2 and the generated messages: make build', exc_type=ImportError)
 pytestmark = pytest.mark.ros
@@ -214,15 +216,32 @@ def make_camera(lens: Any, coefficients: Any) -> CameraModel:
 @pytest.mark.parametrize(('lens', 'coefficients'), CAMERAS)
 def test_calibrations_survive_the_round_trip(lens: Any, coefficients: Any) -> None:
     camera = make_camera(lens, coefficients)
-    message = over_the_wire(convert.camera_info_message(camera, HEADER))
+    message = over_the_wire(convert.camera_info_message(fields_from_camera(camera), HEADER))
     back = convert.camera_from_message(message, is_rectified=False).camera
     assert (back.width, back.height, back.lens) == (640, 480, lens)
     np.testing.assert_array_equal(back.matrix, camera.matrix)
     np.testing.assert_array_equal(back.coefficients, camera.coefficients)
 
 
+def test_the_rig_of_two_calibrations_survives_the_round_trip() -> None:
+    left, right = make_camera(*CAMERAS[0]), make_camera(*CAMERAS[1])
+    pose = transform_from(rotation_from_vector(np.array([0.01, -0.02, 0.005])), np.array([0.2, 0.01, -0.005]))
+    infos = [
+        convert.fields_of(over_the_wire(convert.camera_info_message(fields, HEADER)))
+        for fields in fields_from_rig(left, right, pose)
+    ]
+    np.testing.assert_allclose(left_from_right_of(*infos, False).left_from_right, pose, atol=1e-14)
+
+
+def test_depth_survives_the_round_trip_bit_by_bit(rng: np.random.Generator) -> None:
+    metres = rng.uniform(0.1, 10.0, (7, 5)).astype(np.float32)
+    metres[0, 0], metres[1, 1] = np.nan, np.inf
+    message = over_the_wire(convert.depth_message(metres[:, ::-1], HEADER))
+    np.testing.assert_array_equal(convert.decode_depth_message(message), metres[:, ::-1])
+
+
 def test_rectified_images_have_the_camera_of_p_without_distortion() -> None:
-    message = convert.camera_info_message(make_camera(*CAMERAS[0]), HEADER)
+    message = convert.camera_info_message(fields_from_camera(make_camera(*CAMERAS[0])), HEADER)
     message.p = [400.0, 0, 300, -40, 0, 400, 200, 0, 0, 0, 1, 0]
     camera = convert.camera_from_message(message, is_rectified=True).camera
     assert (camera.fx, camera.matrix[0, 2]) == (400.0, 300.0)
@@ -230,7 +249,7 @@ def test_rectified_images_have_the_camera_of_p_without_distortion() -> None:
 
 
 def test_uncalibrated_camera_is_a_reason_and_nan_an_error() -> None:
-    message = convert.camera_info_message(make_camera(*CAMERAS[0]), HEADER)
+    message = convert.camera_info_message(fields_from_camera(make_camera(*CAMERAS[0])), HEADER)
     message.k = [0.0] * 9
     calibration = convert.camera_from_message(message, is_rectified=False)
     assert calibration.camera is None

@@ -7,10 +7,7 @@ The executables as processes of their own.
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,67 +46,6 @@ with ros_context(sys.argv):
     status = run(FrontendNode(build=Stuck))
 raise SystemExit(status)
 """
-
-
-class Process:
-    """
-    A running executable and what it says.
-    """
-
-    def __init__(self, module: Any, *arguments: Any) -> None:
-        self.lines = []
-        code = ['-c', module] if '\n' in module else ['-m', f'kp2d_ros.ros.{module}']
-        self._process = subprocess.Popen(
-            [sys.executable, *code, *map(str, arguments)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self._reader = threading.Thread(target=self._read)
-        self._said = threading.Condition()
-        self._reader.start()
-
-    def _read(self) -> None:
-        for line in self._process.stdout:
-            with self._said:
-                self.lines.append(line)
-                self._said.notify_all()
-        with self._said:
-            self._said.notify_all()
-
-    def wait_for(self, words: Any, timeout: float = 30.0) -> None:
-        with self._said:
-            assert self._said.wait_for(lambda: any(words in line for line in self.lines), timeout), self.lines
-
-    def send(self, number: Any) -> None:
-        self._process.send_signal(number)
-
-    def has_ended(self) -> bool:
-        return self._process.poll() is not None
-
-    def status(self, timeout: float = 30.0) -> Any:
-        status = self._process.wait(timeout)
-        self._reader.join(5.0)
-        return status
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        self._reader.join(5.0)
-        self._process.stdout.close()
-
-
-@pytest.fixture
-def run() -> Iterator[Callable[..., Any]]:
-    processes = []
-
-    def start(*words: Any) -> Any:
-        processes.append(Process(*words))
-        return processes[-1]
-
-    yield start
-    for process in processes:
-        process.close()
 
 
 @pytest.fixture
