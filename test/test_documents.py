@@ -81,7 +81,8 @@ def test_targets_of_make_exist(document: Path) -> None:
 
 
 def test_launch_arguments_exist() -> None:
-    arguments = set(re.findall(r"^    '(\w+)': [('P]", text_of(ROOT / 'launch' / 'frontend.launch.py'), re.MULTILINE))
+    files = (ROOT / 'launch' / 'frontend.launch.py', ROOT / 'kp2d_ros' / 'ros' / 'launch_arguments.py')
+    arguments = set(re.findall(r"^    '(\w+)': [('P]", '\n'.join(map(text_of, files)), re.MULTILINE))
     assert arguments
     table = text_of(ROOT / 'docs' / 'node.md').split('| argument | |')[1].split('\n\n')[0]
     assert (
@@ -93,7 +94,7 @@ def test_launch_arguments_exist() -> None:
 def test_topics_of_the_node_exist() -> None:
     node = ' '.join(text_of(path) for path in sorted((ROOT / 'kp2d_ros' / 'ros').glob('*.py')))
     table = text_of(ROOT / 'docs' / 'node.md').split('| topic | type | |')[1].split('\n\n')[0]
-    for topic in re.findall(r'`(/?\w+)`', ' '.join(row.split('|')[1] for row in table.splitlines()[1:] if row)):
+    for topic in re.findall(r'`(/?[\w/]+)`', ' '.join(row.split('|')[1] for row in table.splitlines()[1:] if row)):
         assert f"'{topic}'" in node, topic
 
 
