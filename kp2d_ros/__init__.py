@@ -16,7 +16,16 @@ if TYPE_CHECKING:
     from kp2d_ros.core.cameras import CameraModel
     from kp2d_ros.core.errors import Kp2dError
     from kp2d_ros.core.pose_path import PosePath
-    from kp2d_ros.core.records import Frame, FrontendResult, Keypoints, Matches, RelativePose, TrackingState
+    from kp2d_ros.core.records import (
+        DepthImage,
+        Frame,
+        FrontendResult,
+        Keypoints,
+        Matches,
+        RelativePose,
+        RightImage,
+        TrackingState,
+    )
     from kp2d_ros.inference.api import (
         ImageExtractor,
         camera_from_matrix,
@@ -32,6 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     'CameraModel',
+    'DepthImage',
     'Frame',
     'FrontendResult',
     'ImageExtractor',
@@ -40,6 +50,7 @@ __all__ = [
     'Matches',
     'PosePath',
     'RelativePose',
+    'RightImage',
     'TrackingState',
     '__version__',
     'camera_from_matrix',
@@ -60,7 +71,10 @@ _HOMES = {
     'core.cameras': ('CameraModel',),
     'core.errors': ('Kp2dError',),
     'core.pose_path': ('PosePath',),
-    'core.records': ('Frame', 'FrontendResult', 'Keypoints', 'Matches', 'RelativePose', 'TrackingState'),
+    'core.records': (
+        *('DepthImage', 'Frame', 'FrontendResult', 'Keypoints', 'Matches', 'RelativePose', 'RightImage'),
+        'TrackingState',
+    ),
     'recordings.camera_yaml': ('read_camera',),
     'recordings.sources': ('open_sequence',),
 }

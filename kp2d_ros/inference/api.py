@@ -33,6 +33,7 @@ from kp2d_ros.inference.extractor import Extractor, ExtractorConfig
 from kp2d_ros.inference.pipeline import (
     build_frontend,
     choose_model,
+    choose_sensor,
     configure_method,
     extract_shrunk,
     load_pipeline_config,
@@ -122,6 +123,7 @@ def run_frontend(
     *,
     camera: CameraModel | None = None,
     color: Color | None = None,
+    sensor: str | None = None,
     settings: Sequence[str] = (),
 ) -> Iterator[FrontendResult]:
     """
@@ -131,11 +133,14 @@ def run_frontend(
         as recordings give them.
     :param camera: takes the place of what a record says; without one there are tracks, but no poses.
     :param color: of images, as for :meth:`ImageExtractor.extract`; records are RGB.
+    :param sensor: ``stereo`` or ``rgbd``: every record has a ``right`` image or ``depth``, and poses are in metres;
+        ``mono``: whatever is there is not looked at; None: as the settings say, which is mono by default.
     :param settings: of the frontend, as on the command line: ``['matching.ratio=0.8']``.
     :raises ShapeError: if an image is none, its colour order is not said, or the camera is for another size.
-    :raises ConfigError: if a setting is unknown, with the nearest one.
+    :raises ConfigError: if a setting or the sensor is unknown, with the nearest one.
+    :raises DataError: if a record lacks what the sensor sees.
     """
-    frontend = build_frontend(load_pipeline_config(overrides=settings), extractor.extractor)
+    frontend = build_frontend(choose_sensor(load_pipeline_config(overrides=settings), sensor), extractor.extractor)
     for seq, item in enumerate(frames):
         frame = item if isinstance(item, Frame) else Frame(seq, seq, rgb_image(item, color), camera)
         yield frontend.process(frame if camera is None else replace(frame, camera=camera))

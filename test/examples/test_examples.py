@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from kp2d_ros.core.cameras import CameraModel
@@ -56,7 +57,22 @@ def test_a_camera_is_followed(room: Path) -> None:
     assert done.stderr == '5 images, 0 of them lost\n'
 
 
-@pytest.mark.parametrize('name', ['match_two_images.py', 'odometry_of_a_video.py'])
+@pytest.mark.parametrize('sensor', ['stereo', 'rgbd'])
+def test_a_path_in_metres_is_as_long_as_the_true_one(sensor: str, tmp_path: Path) -> None:
+    pytest.importorskip('rosbags')
+    from kp2d_ros.recordings.bag_writer import write_bag
+
+    sequence = SimulatedSequence(SceneConfig(sensor=sensor, frames=5, width=320, height=240, speed=0.8))
+    write_bag(tmp_path / 'bag', sequence)
+    done = run('odometry_in_metres.py', tmp_path / 'bag', sensor, 'orb')
+    assert done.returncode == 0, done.stderr
+    places = np.array([[float(word) for word in line.split()] for line in done.stdout.splitlines()])[:, 1:]
+    truth = sequence.ground_truth.world_from_camera[:, :3, 3]
+    assert np.linalg.norm(places[-1]) == pytest.approx(np.linalg.norm(truth[-1] - truth[0]), rel=0.03)
+    assert int(done.stderr.split()[0]) > 100
+
+
+@pytest.mark.parametrize('name', ['match_two_images.py', 'odometry_of_a_video.py', 'odometry_in_metres.py'])
 def test_what_cannot_be_read_is_one_line_and_how_to_call_it_is_told(name: str) -> None:
     done = run(name, 'nowhere', 'nothing')
     assert (

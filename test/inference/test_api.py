@@ -9,6 +9,8 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -165,3 +167,20 @@ def test_the_frontend_takes_images_and_records_alike(room: SimulatedSequence, im
     assert len(uncalibrated[-1].matches) > 20 and uncalibrated[-1].state is TrackingState.INITIALISING
     with pytest.raises(ShapeError, match='color=None'):
         next(kp2d_ros.run_frontend(images, extractor))
+
+
+@pytest.mark.parametrize('sensor', ['stereo', 'rgbd'])
+def test_records_of_a_sensor_that_knows_metres_give_metres(
+    simulate: Callable[..., SimulatedSequence], sensor: str
+) -> None:
+    sequence = simulate(sensor=sensor, frames=3, width=320, height=240, speed=0.8)
+    extractor = kp2d_ros.load_extractor('orb')
+    *_, last = kp2d_ros.run_frontend(sequence, extractor, sensor=sensor)
+    truth = sequence.ground_truth.world_from_camera[:, :3, 3]
+    moved = float(np.linalg.norm(last.world_from_camera[:3, 3]))
+    assert moved == pytest.approx(float(np.linalg.norm(truth[-1] - truth[0])), rel=0.1)
+    assert last.inverse_depth is not None
+    with pytest.raises(DataError, match='expected one with every'):
+        list(kp2d_ros.run_frontend([replace(f, right=None, depth=None) for f in sequence], extractor, sensor=sensor))
+    with pytest.raises(ConfigError, match='sensor'):
+        list(kp2d_ros.run_frontend(sequence, extractor, sensor='sonar'))
