@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from kp2d_ros.core.pose_path import PosePath, composed_covariance
-from kp2d_ros.core.records import UNKNOWN_VARIANCE, Float64Array, RelativePose, TrackingState
+from kp2d_ros.core.records import UNKNOWN_VARIANCE, Float64Array, RelativePose, ScaleKind, TrackingState
 from kp2d_ros.core.se3 import rotation_from_vector, transform_from, vector_from_rotation
 
 SMALL = 1e-4 * np.eye(6)
@@ -114,3 +116,86 @@ def test_covariance_of_two_steps_is_that_of_many_noisy_pairs(rng: np.random.Gene
     measured = np.cov(np.array(samples).T)
     predicted = composed_covariance(a_from_b, first, b_from_c, second)
     np.testing.assert_allclose(predicted, measured, atol=0.1 * np.diag(measured).max())
+
+
+def metric(reference_seq: int, step: Float64Array) -> RelativePose:
+    return replace(step_from(reference_seq, step), scale=ScaleKind.METRIC)
+
+
+METRIC_LOST = replace(LOST, scale=ScaleKind.METRIC)
+SECOND = 10**9
+FORWARD = transform_from(np.eye(3), np.array([0.0, 0.0, 2.0]))
+
+
+def walked(frames: int) -> PosePath:
+    """
+    A path of 2 m per second, one frame a second.
+    """
+    path = PosePath()
+    path.add(0, 0, None)
+    for seq in range(1, frames):
+        path.add(seq, seq * SECOND, metric(seq - 1, FORWARD))
+    return path
+
+
+def test_in_metres_a_lost_frame_holds_the_pose_and_the_covariance_grows_with_the_speed() -> None:
+    path = walked(4)
+    known = path.latest
+    lost = [path.add(seq, seq * SECOND, METRIC_LOST) for seq in (4, 5, 6)]
+    for seconds, pose in enumerate(lost, start=1):
+        np.testing.assert_array_equal(pose.world_from_camera, known.world_from_camera)
+        grown = np.diag(pose.covariance) - np.diag(known.covariance)
+        # It may have gone on at 2 m/s, and have begun to turn at 0.1 rad/s.
+        np.testing.assert_allclose(grown, [(2.0 * seconds) ** 2] * 3 + [(0.1 * seconds) ** 2] * 3)
+        np.testing.assert_allclose(np.diag(pose.step_covariance), grown)
+        assert path.before is not None and path.before.stamp_ns == known.stamp_ns
+    assert path.is_metric
+
+
+def test_in_metres_a_camera_that_stood_may_have_begun_to_move_slowly() -> None:
+    path = PosePath()
+    path.add(0, 0, None)
+    path.add(1, SECOND, metric(0, np.eye(4)))
+    lost = path.add(2, 3 * SECOND, METRIC_LOST)
+    np.testing.assert_allclose(np.diag(lost.step_covariance), [0.2**2] * 6)
+
+
+def test_in_metres_the_covariance_of_a_path_that_is_lost_for_an_hour_stays_finite() -> None:
+    path = walked(4)
+    lost = path.add(4, 3600 * SECOND, METRIC_LOST)
+    assert 1000 < lost.covariance[0, 0] < 9999  # what rtabmap takes for an order to start anew
+    assert lost.covariance[3, 3] < 4 * np.pi**2
+
+
+def test_in_metres_the_motion_after_a_loss_counts_from_the_last_known_pose() -> None:
+    path = walked(4)
+    known = path.latest
+    path.add(4, 4 * SECOND, METRIC_LOST)
+    path.add(5, 5 * SECOND, None)
+    found = path.add(6, 6 * SECOND, metric(3, transform_from(np.eye(3), np.array([0.0, 0.0, 6.0]))))
+    np.testing.assert_allclose(found.world_from_camera[2, 3], 12.0)
+    assert path.before is known
+    assert np.diag(found.covariance).max() < 1.0  # as sure as before the loss
+
+
+def test_in_metres_a_path_that_goes_on_from_a_lost_frame_counts_from_there_and_stays_unsure() -> None:
+    path = walked(4)
+    known = path.latest
+    path.add(4, 4 * SECOND, METRIC_LOST)
+    lost = path.add(5, 5 * SECOND, METRIC_LOST)
+    found = path.add(6, 6 * SECOND, metric(5, FORWARD))
+    np.testing.assert_array_equal(found.world_from_camera, known.world_from_camera @ FORWARD)
+    assert path.before is lost
+    assert found.covariance[0, 0] >= lost.covariance[0, 0]
+    after = path.add(7, 7 * SECOND, metric(6, FORWARD))
+    assert path.before is found
+    assert after.covariance[0, 0] < 1.1 * found.covariance[0, 0]
+
+
+def test_in_metres_the_first_frame_after_a_restart_is_a_lost_one() -> None:
+    path = walked(4)
+    known = path.latest
+    begun = path.add(4, 4 * SECOND, None)
+    np.testing.assert_array_equal(begun.world_from_camera, known.world_from_camera)
+    assert 1.0 < begun.covariance[0, 0] < 9999
+    assert path.is_metric

@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from kp2d_ros.ros.diagnosis import NodeFacts, Offer, TopicFacts, why_no_output, why_no_poses
+from kp2d_ros.ros.diagnosis import (
+    NodeFacts,
+    Offer,
+    PairFacts,
+    SecondInput,
+    TopicFacts,
+    pair_values,
+    why_no_output,
+    why_no_poses,
+    why_poor_input,
+)
 
 IMAGE = TopicFacts('/cam/image', 'sensor_msgs/msg/Image', 'reliable, volatile')
 INFO = TopicFacts('/cam/camera_info', 'sensor_msgs/msg/CameraInfo', 'best_effort, volatile')
@@ -76,3 +86,66 @@ def test_says_why_there_are_no_poses() -> None:
     assert why_no_poses(FACTS) == 'no calibration: no publisher on /cam/camera_info'
     assert why_no_poses(replace(FACTS, camera_problem='K[0] == 0')) == 'K[0] == 0'
     assert why_no_poses(replace(FACTS, camera_info=replace(INFO, received=3))) == ''
+
+
+RIGHT = TopicFacts('/right/image', 'sensor_msgs/msg/Image', 'reliable, volatile', (OFFER,))
+PAIRS = PairFacts(counts=(100, 100), rates=(20.0, 20.0), pairs=100, offset_s=0.0, tolerance_s=0.0)
+SECOND = SecondInput(RIGHT, PAIRS, replace(INFO, topic='/right/camera_info', received=1))
+
+
+def paired(**changes: Any) -> NodeFacts:
+    second = replace(SECOND, pairs=replace(PAIRS, **changes))
+    return replace(FACTS, image=replace(IMAGE, offers=(OFFER,)), second=second)
+
+
+def test_nothing_is_said_of_topics_that_pair() -> None:
+    assert why_poor_input(paired()) == why_poor_input(FACTS) == ''
+    assert why_poor_input(paired(pairs=0)) == ''  # nothing comes out: that is said elsewhere
+
+
+def test_a_silent_topic_is_named_with_the_one_that_arrives() -> None:
+    silent = '/cam/image arrives, but of what belongs to it nothing: /right/image has a publisher (/driver)'
+    assert why_no_output(paired(counts=(100, 0), pairs=0)).startswith(silent)
+    assert why_no_output(paired(counts=(0, 7), pairs=0)).startswith('/right/image arrives, but of what belongs to it')
+    assert why_no_output(paired(counts=(0, 0), pairs=0)).startswith('/cam/image has a publisher')
+
+
+def test_the_offset_of_stamps_is_told_in_its_direction_and_with_its_limit() -> None:
+    late = why_no_output(paired(pairs=0, offset_s=0.030))
+    assert 'the stamps of the second are 30.0 ms later (median), but must be equal' in late
+    assert late.endswith('approx_sync:=approximate with sync_tolerance_s above 0.030 pairs them')
+    early = why_no_output(paired(pairs=0, offset_s=-5.25, tolerance_s=0.02))
+    assert '5.25 s earlier (median), more than sync_tolerance_s (0.02 s)' in early
+
+
+def test_the_slower_topic_is_told_with_both_rates() -> None:
+    facts = paired(counts=(99, 33), rates=(30.0, 10.0), pairs=33)
+    assert why_poor_input(facts) == (
+        '67% of the messages have no partner: /cam/image comes at 30.0 Hz, /right/image at 10.0 Hz'
+    )
+    assert why_poor_input(paired(counts=(4, 2), pairs=2)) == ''  # too few to tell
+
+
+def test_the_rig_comes_before_rates_and_offsets() -> None:
+    facts = replace(paired(offset_s=0.03), second=replace(SECOND, warning='the baseline is 120 m'))
+    assert why_poor_input(facts) == 'the baseline is 120 m'
+    assert '30.0 ms later than those of /cam/image' in why_poor_input(paired(offset_s=0.03, tolerance_s=0.05))
+
+
+def test_a_missing_right_calibration_is_named() -> None:
+    known = replace(INFO, received=1)
+    second = replace(SECOND, camera_info=TopicFacts('/right/camera_info', 'sensor_msgs/msg/CameraInfo'))
+    assert why_no_poses(replace(FACTS, camera_info=known, second=second)) == (
+        'no calibration: no publisher on /right/camera_info'
+    )
+    assert why_no_poses(replace(FACTS, camera_info=known, second=SECOND)) == ''
+
+
+def test_diagnostics_list_both_topics() -> None:
+    assert pair_values(None) == {}
+    assert pair_values(SECOND) == {
+        'second topic': '/right/image (sensor_msgs/msg/Image)',
+        'rates of both (Hz)': '20.0, 20.0',
+        'paired (last seconds)': '100 of 100 and 100',
+        'offset of stamps (ms)': '0.0',
+    }

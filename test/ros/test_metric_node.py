@@ -285,7 +285,7 @@ def test_without_a_baseline_keypoints_flow_and_the_pose_says_what_is_missing(
     scene.play(range(2, 4))
     rig.spin_until(lambda: len(poses) == 3)
     assert poses[-1].state == RelativePose.INITIALISING
-    assert 'the baseline is 0: P[3] is 0 in the camera_info of the right camera' in poses[-1].reason
+    assert 'the baseline is 0: P[3] is 0 in the calibration of the right camera' in poses[-1].reason
     assert 'set the parameter baseline' in poses[-1].reason
     scene.spin(lambda: said(reports, 'set the parameter baseline'))
 

@@ -17,7 +17,7 @@ from kp2d_ros.core.records import (
     TrackingState,
 )
 from kp2d_ros.core.se3 import invert_transform, rotation_from_vector, transform_from, vector_from_rotation
-from kp2d_ros.ros.odometry_chain import OdometryChain
+from kp2d_ros.ros.odometry_chain import OPTICAL_ROTATION, OdometryChain
 
 STEP_NS = 100_000_000
 NOTHING = Keypoints(np.empty((0, 2), np.float32), np.empty(0, np.float32), np.empty((0, 8), np.float32))
@@ -165,3 +165,41 @@ def test_covariance_in_the_base_is_that_of_many_noisy_poses(rng: np.random.Gener
     samples = [deviation(odom_from_base(perturbed(step, n)).odom_from_base, mean.odom_from_base) for n in noise]
     measured = np.cov(np.array(samples).T)
     np.testing.assert_allclose(mean.covariance, measured, atol=0.1 * np.diag(measured).max())
+
+
+def test_covariance_of_the_velocity_in_the_base_is_that_of_many_noisy_steps(rng: np.random.Generator) -> None:
+    mount = transform_from(rotation_from_vector(rng.normal(0, 1, 3)), np.array([0.5, 0.1, 1.0]))
+    first, second = random_steps(rng, 2)
+    covariance = random_covariance(rng, 0.004)
+
+    def velocity(noisy_step: Any) -> Any:
+        chain = OdometryChain(mount)
+        chain.add(result(0, None))
+        chain.add(result(1, motion(0, first, scale=ScaleKind.METRIC)))
+        return chain.add(result(2, motion(1, noisy_step, scale=ScaleKind.METRIC, covariance=covariance)))
+
+    mean = velocity(second)
+    noise = rng.multivariate_normal(np.zeros(6), covariance, 2000)
+    samples = [velocity(perturbed(second, n)).velocity - mean.velocity for n in noise]
+    measured = np.cov(np.array(samples).T)
+    np.testing.assert_allclose(mean.velocity_covariance, measured, atol=0.12 * np.diag(measured).max())
+
+
+def test_in_metres_a_loss_is_no_jump_and_the_velocity_after_it_is_over_the_whole_time(rng: np.random.Generator) -> None:
+    mount = transform_from(OPTICAL_ROTATION, np.array([0.5, 0.1, 1.0]))
+    forward = transform_from(np.eye(3), np.array([0.0, 0.0, 0.2]))
+    thrice = transform_from(np.eye(3), np.array([0.0, 0.0, 0.6]))
+    chain = OdometryChain(mount)
+    chain.add(result(0, None))
+    before = chain.add(result(1, motion(0, forward, scale=ScaleKind.METRIC)))
+    np.testing.assert_allclose(before.odom_from_camera, mount @ forward)
+    for seq in (2, 3):
+        no_pose = None if seq == 3 else motion(1, np.eye(4), TrackingState.LOST, ScaleKind.METRIC, UNKNOWN)
+        lost = chain.add(result(seq, no_pose))
+        assert lost.is_metric  # the lever arm counts all the same
+        np.testing.assert_array_equal(lost.odom_from_base, before.odom_from_base)
+        np.testing.assert_array_equal(lost.velocity, np.zeros(6))
+        assert 1.0 < lost.velocity_covariance[0, 0] < 9.0  # it was 2 m/s
+    after = chain.add(result(4, motion(1, thrice, scale=ScaleKind.METRIC)))
+    np.testing.assert_allclose(after.velocity, [2, 0, 0, 0, 0, 0], atol=1e-9)
+    np.testing.assert_allclose(after.odom_from_base[:3, 3], [0.8, 0, 0], atol=1e-9)
