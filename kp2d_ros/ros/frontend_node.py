@@ -25,6 +25,7 @@ from std_srvs.srv import Trigger
 
 from kp2d_ros.core.errors import BackendError, ConfigError, Kp2dError
 from kp2d_ros.inference.pipeline import build_extractor
+from kp2d_ros.ros.checkup import Checkup
 from kp2d_ros.ros.diagnosis import NodeFacts, TopicFacts, pair_values, why_no_poses
 from kp2d_ros.ros.engine import Engine
 from kp2d_ros.ros.frame_maker import ImageSet
@@ -71,6 +72,7 @@ class FrontendNode(LifecycleNode):
         self.outputs: Outputs | None = None
         self.inputs: ImageInput | None = None
         self.worker: Worker | None = None
+        self.checkup: Checkup | None = None
         self._log_handler: RosLogHandler | None = None
         self._swap = ModelSwap(build)
         super().__init__(NAME, automatically_declare_parameters_from_overrides=True, **arguments)
@@ -131,7 +133,9 @@ class FrontendNode(LifecycleNode):
         with reported(self.get_logger().error):
             self.engine.change_later(Engine.restart)
             self.inputs = ImageInput(self, self.config, self._on_images, self.log, self._qos_overrides)
-            self.worker = Worker(self.config, self.engine, self.inputs.frames, self.outputs.publish, self.log)
+            self.checkup = Checkup(self.config, self.log)
+            publish = self.checkup.after(self.outputs.publish)
+            self.worker = Worker(self.config, self.engine, self.inputs.frames, publish, self.log)
             self.worker.start()
         info = self.engine.info
         self.get_logger().info(
@@ -195,7 +199,8 @@ class FrontendNode(LifecycleNode):
         """
         Receive nothing more and end the worker, and whether it ended; one that is stuck is left behind.
         """
-        inputs, worker, self.inputs, self.worker = self.inputs, self.worker, None, None
+        inputs, worker = self.inputs, self.worker
+        self.inputs = self.worker = self.checkup = None
         if inputs is not None:
             inputs.close()
         return worker is None or worker.stop(_STOP_SECONDS)
@@ -308,7 +313,8 @@ class FrontendNode(LifecycleNode):
 
     def _diagnose(self) -> None:
         facts = self._facts()
-        self._monitor.look(facts, self._values(facts), self.config.no_output_s)
+        findings = () if self.checkup is None else self.checkup.findings
+        self._monitor.look(facts, self._values(facts), self.config.no_output_s, findings)
 
     def _values(self, facts: NodeFacts) -> dict[str, str]:
         """

@@ -6,17 +6,19 @@ Looks at the node once a second: says why nothing comes out, and publishes the d
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from time import monotonic
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
 
 from kp2d_ros.core.records import TrackingState
+from kp2d_ros.doctor.findings import Finding, Severity, worst
 from kp2d_ros.ros.diagnosis import NodeFacts, why_no_output, why_no_poses, why_poor_input
 
 _REPEAT_SECONDS = 30.0  # the same complaint again
 _ACTIVE = 'active'
+_LEVELS = {Severity.WARNING: DiagnosticStatus.WARN, Severity.ERROR: DiagnosticStatus.ERROR}
 
 
 class Monitor:
@@ -31,11 +33,14 @@ class Monitor:
         self._said_at: dict[str, float] = {}
         self._state = ''
 
-    def look(self, facts: NodeFacts, values: Mapping[str, str], patience: float) -> None:
+    def look(
+        self, facts: NodeFacts, values: Mapping[str, str], patience: float, findings: Sequence[Finding] = ()
+    ) -> None:
         """
         Judge the facts; what is wrong for longer than so many seconds is said.
 
         :param values: listed in the diagnostics below the message.
+        :param findings: what the doctor has found; errors are said at once.
         """
         if facts.state != self._state:  # what could not be expected before is not late yet
             self._state = facts.state
@@ -47,9 +52,19 @@ class Monitor:
         self._say('no output', error)
         self._say('no poses', warning)
         self._say('poor input', poor)
+        for finding in findings:
+            if finding.severity is Severity.ERROR:
+                self._say('doctor', finding.sentence, finding.kind)
         if self._publisher.get_subscription_count():
             level, message = _judge(facts, error or facts.trouble, warning or poor or facts.refusal)
-            self._publisher.publish(self._report(facts, level, message, values))
+            statuses = [self._status('frontend', facts, level, message, {'lifecycle state': facts.state, **values})]
+            if findings:
+                told = {finding.kind: finding.sentence for finding in findings}
+                level = _LEVELS.get(worst(findings), DiagnosticStatus.OK)
+                statuses.append(self._status('doctor', facts, level, _summary(findings), told))
+            array = DiagnosticArray(status=statuses)
+            array.header.stamp = self._node.get_clock().now().to_msg()
+            self._publisher.publish(array)
 
     def _after_a_while(self, what: str, sentence: str, patience: float) -> str:
         now = monotonic()
@@ -57,25 +72,34 @@ class Monitor:
             self._fine_at[what] = now
         return sentence if now - self._fine_at[what] >= patience else ''
 
-    def _say(self, what: str, sentence: str) -> None:
-        now = monotonic()
-        if sentence and now - self._said_at.get(sentence, -float('inf')) > _REPEAT_SECONDS:
+    def _say(self, what: str, sentence: str, key: str = '') -> None:
+        """
+        :param key: by which it is known that it was said; empty: by the sentence, which has no numbers that change.
+        """
+        now, key = monotonic(), key or sentence
+        if sentence and now - self._said_at.get(key, -float('inf')) > _REPEAT_SECONDS:
             self._said_at = {s: at for s, at in self._said_at.items() if now - at <= _REPEAT_SECONDS}
-            self._said_at[sentence] = now
+            self._said_at[key] = now
             self._node.get_logger().warning(f'{what}: {sentence}')
 
-    def _report(self, facts: NodeFacts, level: bytes, message: str, values: Mapping[str, str]) -> DiagnosticArray:
-        values = {'lifecycle state': facts.state, **values}
-        status = DiagnosticStatus(
+    def _status(
+        self, part: str, facts: NodeFacts, level: bytes, message: str, values: Mapping[str, str]
+    ) -> DiagnosticStatus:
+        return DiagnosticStatus(
             level=level,
-            name=f'{self._node.get_fully_qualified_name().lstrip("/")}: frontend',
+            name=f'{self._node.get_fully_qualified_name().lstrip("/")}: {part}',
             hardware_id=facts.image.topic,
             message=message,
             values=[KeyValue(key=key, value=value) for key, value in values.items()],
         )
-        array = DiagnosticArray(status=[status])
-        array.header.stamp = self._node.get_clock().now().to_msg()
-        return array
+
+
+def _summary(findings: Sequence[Finding]) -> str:
+    """
+    The worst finding, if it is a bad one.
+    """
+    first = max(findings, key=lambda finding: finding.severity)
+    return first.sentence if first.severity >= Severity.WARNING else 'nothing wrong was found'
 
 
 def _judge(facts: NodeFacts, error: str, warning: str) -> tuple[bytes, str]:

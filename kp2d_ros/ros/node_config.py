@@ -93,6 +93,9 @@ class NodeConfig(PipelineConfig):
     no_output_s: float = setting(
         5.0, 'say why when nothing came out for so long', minimum=0.5, maximum=3600.0, runtime=True
     )
+    doctor: bool = setting(
+        True, 'look for faults of the cameras once a second, later every five; what is found is in the diagnostics'
+    )
     autostart: bool = setting(True, 'configure and activate at the start, without a lifecycle manager')
     debug_image: DrawingConfig = section(DrawingConfig)
 
