@@ -126,6 +126,8 @@ class DepthImage:
 
     What is not a positive finite number was not measured (REP-117). The size may be smaller than that of the image by a
     common factor.
+
+    :raises ShapeError: if it is not float32 of such a shape, for instance millimetres as a depth camera gives them.
     """
 
     stamp_ns: int
@@ -133,6 +135,10 @@ class DepthImage:
 
     def __post_init__(self) -> None:
         check_shape('depth', self.metres, ('H', 'W'))
+        if self.metres.dtype != np.float32 or not self.metres.size:
+            raise ShapeError(
+                f'depth: found {self.metres.dtype} of shape {self.metres.shape}, expected float32 metres, at least one'
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from kp2d_ros.core.errors import DataError
 Float64Array = npt.NDArray[np.float64]
 
 _MIN_BASELINE = 1e-3  # metres; nearer cameras tell nothing
+_ORTHONORMAL = 1e-3  # as it is written in files of few digits
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,12 +37,14 @@ def rectify_rig(left_from_right: Float64Array) -> RectifiedRig:
     """
     The rig of a pose (4, 4) of the right camera in the left one.
 
-    :raises DataError: if the two cameras stand in the same place, or behind each other.
+    :raises DataError: if the pose is none, or the two cameras stand in the same place, or behind each other.
     """
     offset, rotation = left_from_right[:3, 3], left_from_right[:3, :3]
     baseline = float(np.linalg.norm(offset))
     if not _MIN_BASELINE < baseline < np.inf:
         raise DataError(f'stereo baseline: found {baseline:g} m, expected at least {_MIN_BASELINE:g}')
+    if not np.allclose(rotation @ rotation.T, np.eye(3), atol=_ORTHONORMAL) or np.linalg.det(rotation) < 0:
+        raise DataError(f'stereo rig: found {rotation.round(4).tolist()} between the cameras, expected a rotation')
     x = offset / baseline
     forward = np.array([0.0, 0.0, 1.0]) + rotation[:, 2]  # between the two optical axes
     y = np.cross(forward, x)

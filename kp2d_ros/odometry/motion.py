@@ -229,7 +229,7 @@ def _standstill(pairs: MatchedRays, inlier_px: float) -> Motion:
     rms_px = float(np.sqrt(np.mean(pairs.displacement_px[inlier] ** 2)))
     angle = max(rms_px, _STILLNESS_PX) / float(np.median(pairs.reference.px_per_unit))
     known = is_known(pairs.depths)
-    distance = 1.0 / float(np.median(pairs.depths.value[known])) if known.any() else 1.0
+    distance = 1.0 / float(np.median(pairs.depths.value[known])) if known.any() else _least_distance(pairs.depths)
     return Motion(
         TrackingState.STATIONARY,
         np.eye(4),
@@ -240,6 +240,15 @@ def _standstill(pairs: MatchedRays, inlier_px: float) -> Motion:
         rms_px=rms_px,
         reason='the image does not move',
     )
+
+
+def _least_distance(depths: InverseDepths) -> float:
+    """
+    How far points are at least that are too far to be measured; 1 where nothing is known.
+    """
+    informed = np.isfinite(depths.sigma)
+    nearest = np.abs(depths.value[informed]) + depths.sigma[informed]
+    return 1.0 / float(np.median(nearest)) if informed.any() else 1.0
 
 
 def _shows_translation(seen: TwoViewMotion, config: MotionConfig) -> bool:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from kp2d_ros.core.cameras import CameraModel, LensModel
 from kp2d_ros.core.errors import ShapeError
 from kp2d_ros.core.records import (
+    DepthImage,
     Frame,
     Keypoints,
     Matches,
@@ -124,3 +125,11 @@ def test_the_numbers_of_the_states_are_those_of_the_messages(message: str, prefi
     )
     for member in enum:
         assert int(declared[prefix + member.name]) == member.value
+
+
+@pytest.mark.parametrize(
+    'metres', [np.ones((4, 4), np.uint16), np.ones((4, 4)), np.ones((0, 4), np.float32), np.ones(4, np.float32)]
+)
+def test_a_depth_image_is_metres_in_float32(metres: NDArray[Any]) -> None:
+    with pytest.raises(ShapeError, match='depth: found'):
+        DepthImage(0, metres)

@@ -39,3 +39,25 @@ def test_cameras_without_a_baseline_are_no_rig(offset: tuple[float, float, float
 def test_cameras_behind_each_other_are_no_rig() -> None:
     with pytest.raises(DataError, match='one camera before the other'):
         rectify_rig(transform_from(np.eye(3), np.array([0.1, 0.0, 1.0])))
+
+
+@pytest.mark.parametrize('fault', ['mirrored', 'stretched', 'not a number'])
+def test_what_is_no_rotation_is_no_rig(fault: str) -> None:
+    pose = transform_from(np.eye(3), np.array([0.1, 0.0, 0.0]))
+    pose[:3, :3] *= {'mirrored': -1.0, 'stretched': 1.01, 'not a number': np.nan}[fault]
+    with pytest.raises(DataError, match=r'stereo rig: found \[\[.*between the cameras, expected a rotation'):
+        rectify_rig(pose)
+    nearly = transform_from(np.eye(3), np.array([0.1, 0.0, 0.0]))
+    nearly[:3, :3] += 1e-4  # as a file of four digits has it
+    assert rectify_rig(nearly).baseline == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize('offset', [(-0.2, 0.0, 0.0), (0.0, 0.2, 0.0), (0.0, -0.2, 0.05)])
+def test_the_second_camera_may_be_at_any_side(offset: tuple[float, float, float]) -> None:
+    left_from_right = transform_from(rotation_from_vector(np.array([0.01, 0.02, -0.03])), np.array(offset))
+    rig = rectify_rig(left_from_right)
+    points = np.array([[0.3, -0.2, 4.0], [-1.0, 0.5, 9.0]])
+    left, right = points, transform_points(invert_transform(left_from_right), points)
+    apart = left @ rig.from_left.T - right @ rig.from_right.T
+    np.testing.assert_allclose(apart, [[np.linalg.norm(offset), 0.0, 0.0]] * 2, atol=1e-12)
+    assert (points @ rig.from_left.T)[:, 2].min() > 3.5  # still before the cameras

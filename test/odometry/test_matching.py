@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kp2d_ros.core.errors import ConfigError, ShapeError
 from kp2d_ros.core.records import Keypoints
-from kp2d_ros.odometry.matching import MatchingConfig, match
+from kp2d_ros.odometry.matching import MatchingConfig, match, match_where
 
 LOOSE = MatchingConfig(ratio=1.0, max_distance=2.0, max_hamming=1.0)
 
@@ -125,6 +125,26 @@ def test_the_search_window_excludes_what_is_far_from_the_expected_place(rng: np.
     config = MatchingConfig(ratio=1.0, max_distance=2.0, search_radius_px=20.0)
     assert pairs_of(match(keypoints_of(descriptors), current, config, expected)) == [(0, 0), (2, 2)]
     assert len(match(keypoints_of(descriptors), current, LOOSE, expected)) == 3
+
+
+@pytest.mark.parametrize('ratio', [0.8, 1.0])
+@pytest.mark.parametrize('share', [0.05, 0.5])
+def test_among_allowed_pairs_matches_are_those_of_the_pairwise_search(
+    rng: np.random.Generator, ratio: float, share: float
+) -> None:
+    first = random_units(rng, 50)
+    second = np.concatenate([noisy_copy(rng, first[rng.permutation(50)[:35]], 0.15), random_units(rng, 10)])
+    allowed = rng.random((50, 45)) < share
+    distances = np.where(allowed, np.linalg.norm(first[:, None] - second[None], axis=2), np.inf)
+    found = match_where(keypoints_of(first), keypoints_of(second), MatchingConfig(ratio, 0.9), allowed)
+    assert pairs_of(found) == oracle(distances, ratio, 0.9)
+    assert all(allowed[pair] for pair in pairs_of(found))
+
+
+def test_where_no_pair_is_allowed_there_is_none(rng: np.random.Generator) -> None:
+    points = keypoints_of(random_units(rng, 5))
+    assert len(match_where(points, points, LOOSE, np.zeros((5, 5), np.bool_))) == 0
+    assert pairs_of(match_where(points, points, LOOSE, np.eye(5, dtype=np.bool_))) == [(k, k) for k in range(5)]
 
 
 def test_a_descriptor_that_is_not_finite_spoils_no_other_match(rng: np.random.Generator) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from kp2d_ros.core.cameras import CameraModel, LensModel
@@ -14,6 +15,7 @@ from kp2d_ros.odometry.rays import (
     InverseDepths,
     Rays,
     carry_depths,
+    fuse_depths,
     is_known,
     no_rays,
     place_depths,
@@ -130,3 +132,48 @@ def test_depths_outside_a_mask_are_unknown() -> None:
     kept = InverseDepths(np.array([0.5, 0.25]), np.array([0.1, 0.2])).where(np.array([False, True]))
     assert is_known(kept).tolist() == [False, False]
     assert kept.value[1] == 0.25
+
+
+def depths_of(*pairs: tuple[float, float]) -> InverseDepths:
+    """
+    Of values and sigmas.
+    """
+    return InverseDepths(*np.array(pairs, float).reshape(-1, 2).T)
+
+
+def test_two_estimates_of_a_depth_are_fused_by_their_weights() -> None:
+    fused = fuse_depths(
+        depths_of((1.0, 0.1), (1.0, 0.1), (-0.01, 0.02)), depths_of((1.2, 0.1), (1.1, 0.2), (0.03, 0.02))
+    )
+    np.testing.assert_allclose(fused.value, [1.1, 1.02, 0.01])
+    np.testing.assert_allclose(fused.sigma, [0.1 / np.sqrt(2), np.sqrt(1 / 125), 0.02 / np.sqrt(2)])
+
+
+def test_where_one_estimate_is_missing_the_other_one_counts() -> None:
+    unknown = (0.0, np.inf)
+    fused = fuse_depths(depths_of((1.0, 0.1), unknown, unknown), depths_of(unknown, (0.5, 0.2), unknown))
+    np.testing.assert_array_equal(fused.value, [1.0, 0.5, 0.0])
+    np.testing.assert_array_equal(fused.sigma, [0.1, 0.2, np.inf])
+    alone = depths_of((1.0, 0.1), (2.0, 0.3))
+    assert fuse_depths(alone, unknown_depths(2)) is alone  # with one camera nothing is touched
+    assert len(fuse_depths(depths_of(), depths_of()).value) == 0
+
+
+@pytest.mark.parametrize('sign', [-1, 1])
+def test_of_contradicting_estimates_the_second_one_counts_as_uncertain_as_they_differ(sign: int) -> None:
+    spread = np.hypot(0.1, 0.2)
+    first = depths_of((1.0, 0.1), (1.0, 0.1))
+    second = depths_of((1.0 + sign * 2.99 * spread, 0.2), (1.0 + sign * 3.01 * spread, 0.2))
+    fused = fuse_depths(first, second)
+    assert fused.sigma[0] < 0.1
+    assert fused.value[1] == second.value[1]
+    assert fused.sigma[1] == pytest.approx(3.01 * spread)
+
+
+def test_fused_depths_are_as_uncertain_as_they_say(rng: np.random.Generator) -> None:
+    sigmas = rng.uniform(0.01, 0.05, (2, 4000))
+    first, second = (InverseDepths(0.4 + rng.normal(size=4000) * sigma, sigma) for sigma in sigmas)
+    fused = fuse_depths(first, second)
+    pulls = (fused.value - 0.4) / fused.sigma
+    assert abs(pulls.mean()) < 0.06
+    assert pulls.std() == pytest.approx(1.0, abs=0.04)
