@@ -17,6 +17,7 @@ from functools import partial
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from rosbags.highlevel import AnyReader, AnyReaderError
@@ -267,16 +268,30 @@ def _check_pairs(reader: AnyReader, topic: str, partner: str, names: PairNames) 
     :raises DataError: if no two of their images belong together.
     """
     stamps: list[list[int]] = []
+    delays_ns: list[float] = []
     for each in (topic, partner):
         messages = (_Message('', received_ns, message) for _, received_ns, message in _messages(reader, each))
-        stamps.append([message.stamp_ns for message in islice(messages, _LOOKED_AT)])
+        found = list(islice(((message.stamp_ns, message.received_ns) for message in messages), _LOOKED_AT))
+        stamps.append([stamp_ns for stamp_ns, _ in found])
+        delays_ns.append(median(received_ns - stamp_ns for stamp_ns, received_ns in found))
     require_pairs(stamps[0], stamps[1], names)
-    offset_ns = stamps[1][0] - stamps[0][0]
+    # What is late by whole periods has partners too, wrong ones; but it was recorded with the right ones.
+    offset_ns, start_ns = delays_ns[0] - delays_ns[1], stamps[1][0] - stamps[0][0]
     if abs(offset_ns) > TOLERANCE_NS:
         _log.warning(
-            '%s: the first %s image is %.6g ms %s than the first %s one: what has no partner is left out',
-            *(names.place, names.second, abs(offset_ns) * 1e-6, 'later' if offset_ns > 0 else 'earlier', names.first),
+            '%s: %s images are stamped %s than %s ones that were recorded at the same time: the clock or the driver of '
+            'one camera may be wrong, and what is paired may not belong together',
+            *(names.place, names.second, _how_late(offset_ns), names.first),
         )
+    elif abs(start_ns) > TOLERANCE_NS:
+        _log.warning(
+            '%s: the first %s image is %s than the first %s one: if both cameras began together, one of them is late',
+            *(names.place, names.second, _how_late(start_ns), names.first),
+        )
+
+
+def _how_late(offset_ns: float) -> str:
+    return f'{abs(offset_ns) * 1e-6:.6g} ms {"later" if offset_ns > 0 else "earlier"}'
 
 
 def _with_rig(

@@ -50,7 +50,9 @@ def open_kitti(path: Path, camera: int | None = None, sensor: Sensor = Sensor.MO
     """
     folder = _find_sequence(path)
     present = [number for number in _CAMERAS if list_images(folder / f'image_{number}')]
-    number = present[0] if camera is None else camera
+    pairs = [left for left, right in _RIGHT.items() if {left, right} <= set(present)]
+    by_default = [*(pairs if sensor is Sensor.STEREO else []), *present][0]
+    number = by_default if camera is None else camera
     if number not in present:
         raise DataError(f'{folder}: found images of cameras {sorted(present)}, expected those of camera {camera}')
     projection = _read_projection(folder / 'calib.txt', number)

@@ -111,14 +111,26 @@ def test_a_missing_image_costs_its_pair_alone(write: Callable[..., Path], caplog
     assert '6 pairs of images: 2 of 8 left and 0 of 6 right images have no partner within 20 ms' in caplog.text
 
 
-def test_images_that_are_late_by_whole_periods_are_told_by_their_beginning(
+def test_images_that_are_late_by_whole_periods_are_told_by_the_times_of_recording(
     write: Callable[..., Path], caplog: pytest.LogCaptureFixture
 ) -> None:
-    path = write(pair_messages(500 * MS))
+    messages = [
+        (topic, received_ns - (500 * MS if topic == RIGHT else 0), content)
+        for topic, received_ns, content in pair_messages(500 * MS)
+    ]
+    path = write(messages)
     with caplog.at_level(logging.WARNING):
         assert numbers(path) == [(5, 0), (6, 1), (7, 2)]
-    assert 'the first right image is 500 ms later than the first left one' in caplog.text
+    assert 'right images are stamped 500 ms later than left ones that were recorded at the same time' in caplog.text
     assert '5 of 8 left and 5 of 8 right images have no partner' in caplog.text
+
+
+def test_images_that_begin_later_are_told(write: Callable[..., Path], caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        open_bag(write(pair_messages(500 * MS)), sensor=Sensor.STEREO)
+        assert 'the first right image is 500 ms later than the first left one' in caplog.text
+        open_bag(write(pair_messages(-200 * MS)), sensor=Sensor.STEREO)
+        assert 'the first right image is 200 ms earlier' in caplog.text
 
 
 def test_images_that_never_meet_are_refused_with_their_offset(write: Callable[..., Path]) -> None:
