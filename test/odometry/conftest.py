@@ -15,8 +15,9 @@ import pytest
 from numpy.typing import NDArray
 
 from kp2d_ros.core.cameras import CameraModel, LensModel
-from kp2d_ros.core.records import Frame, Keypoints
+from kp2d_ros.core.records import DepthImage, Frame, Keypoints, RightImage
 from kp2d_ros.core.se3 import invert_transform, rotation_from_vector, transform_from, transform_points
+from kp2d_ros.core.settings import build, nest
 from kp2d_ros.odometry.frontend import Frontend, FrontendConfig
 from kp2d_ros.odometry.rays import rays_from_pixels
 
@@ -68,6 +69,18 @@ class Scene:
         named[wrong] = rng.permutation(rows[wrong])
         return Keypoints(xy.astype(np.float32), np.ones(len(rows), np.float32), self.descriptors[named])
 
+    def depth_image(self, world_from_camera: NDArray[Any], reach: int = 3) -> NDArray[np.float32]:
+        """
+        (H, W) metres: squares around the landmarks, nearer ones before farther ones, and 0 between them.
+        """
+        rows, xy = self.visible(world_from_camera)
+        z = transform_points(invert_transform(world_from_camera), self.landmarks[rows])[:, 2]
+        depth = np.zeros((self.camera.height, self.camera.width), np.float32)
+        for k in np.argsort(-z):
+            column, row = np.rint(xy[k]).astype(int)
+            depth[max(row - reach, 0) : row + reach + 1, max(column - reach, 0) : column + reach + 1] = z[k]
+        return depth
+
     def rays(
         self, reference: Any, current: Any, rng: np.random.Generator, noise_px: float = 0.0, outlier_share: float = 0.0
     ) -> Any:
@@ -111,6 +124,81 @@ class Player:
         The results of a camera at these poses.
         """
         return [self.show(scene.keypoints(pose, rng, **faults)) for pose in poses]
+
+
+BASELINE = 0.2
+RIG = make_pose((BASELINE, 0, 0))
+
+
+@dataclass
+class Rig:
+    """
+    A frontend behind one of the three sensors; its images are blank, its keypoints prepared.
+
+    ``has_right`` and ``has_depth``: whether the second image, the depth image show anything.
+    """
+
+    sensor: str
+    config: FrontendConfig
+    camera: Any = PINHOLE
+    right_camera: Any = PINHOLE
+    left_from_right: Any = None
+    has_right: bool = True
+    has_depth: bool = True
+
+    def __post_init__(self) -> None:
+        self.upcoming: list[Keypoints] = []
+        self.frontend = Frontend(lambda image: self.upcoming.pop(0), self.config)
+        self.seq = 0
+
+    @property
+    def is_metric(self) -> bool:
+        return self.sensor != 'mono'
+
+    def frame(self, **more: Any) -> Frame:
+        """
+        The next frame, blank, without anything beside it.
+        """
+        size = (480, 640) if self.camera is None else (self.camera.height, self.camera.width)
+        self.seq += 1
+        return Frame(self.seq - 1, self.seq * 33_000_000, np.zeros(size, np.uint8), self.camera, **more)
+
+    def show(self, keypoints: Keypoints, right: Keypoints | None = None, depth: Any = None) -> Any:
+        """
+        The result of one more frame: what the left camera finds, and what the sensor has beside it.
+        """
+        more: dict[str, Any] = {}
+        self.upcoming = [keypoints]
+        if self.sensor == 'stereo':
+            camera = self.right_camera
+            size = (480, 640) if camera is None else (camera.height, camera.width)
+            self.upcoming.append(keypoints.take(slice(0)) if right is None else right)
+            more['right'] = RightImage(0, np.zeros(size, np.uint8), camera, self.left_from_right)
+        elif self.sensor == 'rgbd':
+            size = (480, 640) if self.camera is None else (self.camera.height, self.camera.width)
+            more['depth'] = DepthImage(0, np.zeros(size, np.float32) if depth is None else depth)
+        return self.frontend.process(self.frame(**more))
+
+    def look(self, scene: Scene, pose: Any, rng: np.random.Generator, **faults: Any) -> Any:
+        """
+        The result of a look at a scene from a pose.
+        """
+        scene = scene if self.camera is None else replace(scene, camera=self.camera)
+        left = scene.keypoints(pose, rng, **faults)
+        right = depth = None
+        if self.sensor == 'stereo' and self.has_right:
+            other = replace(scene, camera=self.right_camera or scene.camera)
+            there = pose @ (RIG if self.left_from_right is None else self.left_from_right)
+            right = other.keypoints(there, rng, **faults)
+        if self.sensor == 'rgbd' and self.has_depth:
+            depth = scene.depth_image(pose)
+        return self.show(left, right, depth)
+
+    def play(self, scene: Scene, poses: Any, rng: np.random.Generator, **faults: Any) -> list[Any]:
+        """
+        The results of looks from these poses.
+        """
+        return [self.look(scene, pose, rng, **faults) for pose in poses]
 
 
 @pytest.fixture
@@ -180,3 +268,35 @@ def new_player() -> Any:
     Makes frontends with other settings or another camera.
     """
     return Player
+
+
+@pytest.fixture(params=['mono', 'stereo', 'rgbd'])
+def sensor(request: pytest.FixtureRequest) -> str:
+    """
+    Each sensor in turn: what is asked of one is asked of all.
+    """
+    return str(request.param)
+
+
+@pytest.fixture
+def new_rig() -> Callable[..., Rig]:
+    """
+    Makes a frontend behind a sensor, with settings by their dotted names.
+    """
+
+    def make(sensor: str, settings: dict[str, Any] | None = None, **changes: Any) -> Rig:
+        # There is nothing to see in blank images: no texture, no patches.
+        given = {'sensor': sensor, 'min_texture': 0.0, 'alignment.window_px': 0} | (settings or {})
+        if sensor == 'stereo':
+            changes = {'left_from_right': RIG} | changes
+        return Rig(sensor, build(FrontendConfig, nest(given)), **changes)
+
+    return make
+
+
+@pytest.fixture
+def rig(new_rig: Callable[..., Rig], sensor: str) -> Rig:
+    """
+    A frontend behind each sensor in turn.
+    """
+    return new_rig(sensor)
