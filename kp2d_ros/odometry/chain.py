@@ -16,7 +16,8 @@ from kp2d_ros.odometry.motion import Motion, MotionConfig
 from kp2d_ros.odometry.rays import InverseDepths, unknown_depths
 from kp2d_ros.odometry.view import View, placed_view
 
-_SHORTEST = 0.01  # metres that a step of unknown length may well be long
+_SHORTEST = 0.01  # metres by which the shortest step may well be longer than expected
+_ANY_STEP = 1.0  # metres that a step of which nothing is known may well be long
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,15 +146,20 @@ class Chain:
         motion = link.motion
         self._state = motion.state
         if motion.state is TrackingState.INITIALISING:  # without calibration: from frame to frame
-            self._set_reference(link.view)
-            return Placement(motion, np.eye(4), self._segment, link.view.measured)
+            view = self._at_origin(link.view)
+            self._set_reference(view)
+            return Placement(motion, view.world_from_camera, self._segment, view.measured)
         if motion.state is TrackingState.LOST:
             return self._endure(link, config)
         self._lost_frames = 0
         self._take_reference(link.reference)
+        is_length_unknown = motion.model is PoseModel.ROTATION or (motion.begins_chain and self.expected_pose is None)
         if motion.begins_chain:
             motion = self._begin_unit(motion)
-        return self._advance(replace(link, motion=motion), config)
+        placement = self._advance(replace(link, motion=motion), config)
+        if self._is_metric and is_length_unknown:
+            self._velocity = None  # not that of a camera at rest
+        return placement
 
     def _begin_unit(self, motion: Motion) -> Motion:
         """
@@ -171,17 +177,20 @@ class Chain:
     def _as_long_as_before(self, motion: Motion) -> Motion:
         """
         A step whose length nobody measured: as long as a steady motion would make it, and as uncertain as it is long.
+        None at all if it is not known how the camera moved before.
         """
-        expected = np.eye(4) if self._reference is None else self._reference.world_from_camera
-        if self.expected_pose is not None:
-            expected = invert_transform(expected) @ self.expected_pose
-        length = float(np.linalg.norm(expected[:3, 3])) if self.expected_pose is not None else 0.0
+        expected, length, spread = self.expected_pose, 0.0, _ANY_STEP
+        reason = 'too few points of known depth: the length of the step is not known'
+        if expected is not None and self._reference is not None:
+            expected = invert_transform(self._reference.world_from_camera) @ expected
+            length = float(np.linalg.norm(expected[:3, 3]))
+            spread = max(length, _SHORTEST)
+            reason = 'too few points of known depth: the length of the step is that of a steady motion'
         step = motion.reference_from_current.copy()
         step[:3, 3] *= length
         covariance = motion.covariance.copy()
-        covariance[:3] *= max(length, _SHORTEST)
-        covariance[:, :3] *= max(length, _SHORTEST)
-        reason = 'too few points of known depth: the length of the step is that of a steady motion'
+        covariance[:3] *= spread
+        covariance[:, :3] *= spread
         return replace(
             motion,
             state=TrackingState.DEGRADED,

@@ -17,15 +17,18 @@ from typing import Protocol
 import numpy as np
 
 from kp2d_ros.core.cameras import CameraModel
+from kp2d_ros.core.errors import DataError
 from kp2d_ros.core.records import DepthImage, Float32Array, Float64Array, ImageArray, Keypoints, RightImage
 from kp2d_ros.core.rectification import RectifiedRig, rectify_rig
 from kp2d_ros.core.settings import Settings, setting
 from kp2d_ros.odometry.alignment import AlignableImage, AlignmentConfig, align
-from kp2d_ros.odometry.image_size import shrink_image
+from kp2d_ros.odometry.image_size import fits_size, shrink_image
 from kp2d_ros.odometry.matching import MatchingConfig, match_where
 from kp2d_ros.odometry.rays import InverseDepths, Rays, place_depths, rays_from_pixels, unknown_depths
 
 _BEHIND_SIGMAS = 3.0  # by so much a far point may seem to lie beyond infinity
+_CLEAR_SIGMAS = 5.0  # of a disparity that is no noise, though its noise may be larger than thought
+_CLEAR_SHARE = 0.03  # of the disparities that must be clear: so many are mismatches, or noise after all
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,12 @@ class DepthSource(Protocol):
     What measures the depths of one frame.
     """
 
+    @property
+    def obstacle(self) -> str:
+        """
+        Why nothing can be measured, whatever is seen; empty if it can.
+        """
+
     def measure(self, image: AlignableImage, keypoints: Keypoints, rays: Rays) -> InverseDepths:
         """
         Inverse depths (N,) in 1/m of the N keypoints of an image; of some of them nothing is known.
@@ -102,6 +111,15 @@ class StereoDepth:
         self._config, self._alignment = config, alignment
         self._keypoints = extract(image)
 
+    @property
+    def obstacle(self) -> str:
+        """
+        As :attr:`DepthSource.obstacle`.
+        """
+        if self._camera is None:
+            return 'the right camera is not calibrated'
+        return '' if self._rig is not None else 'where the right camera stands is not known'
+
     def measure(self, image: AlignableImage, keypoints: Keypoints, rays: Rays) -> InverseDepths:
         """
         As :meth:`DepthSource.measure`; without a calibration of the right camera nothing is known.
@@ -115,7 +133,7 @@ class StereoDepth:
         rows, xy = rows[use], xy[use]
         left, right = rays.take(rows), rays_from_pixels(self._camera, xy)
         left_xy, right_xy = _turned(self._rig.from_left, left.vectors), _turned(self._rig.from_right, right.vectors)
-        focal = left.px_per_unit
+        focal = right.px_per_unit  # of the image in which the left patch was looked for
         apart = left_xy - right_xy
         sigma = self._config.disparity_sigma_px / focal
         with np.errstate(invalid='ignore'):
@@ -124,7 +142,8 @@ class StereoDepth:
         # From the z of the rectified axes to that of the left camera.
         along = np.column_stack([left_xy, np.ones(len(left_xy))]) @ self._rig.from_left[:, 2]
         scale = 1.0 / (self._rig.baseline * along)
-        measured = InverseDepths(apart[:, 0] * scale, sigma * scale)
+        value = apart[:, 0] if _are_clear(apart[good, 0], sigma[good]) else np.zeros(len(apart))
+        measured = InverseDepths(value * scale, sigma * scale)
         return place_depths(len(keypoints), rows[good], measured.take(good))
 
     def _largest(self, rig: RectifiedRig) -> float:
@@ -149,6 +168,13 @@ class StereoDepth:
         return found.reference_index, found.current_index
 
 
+def _are_clear(apart: Float64Array, sigma: Float64Array) -> bool:
+    """
+    Whether disparities (N,) show anything near; of far points those that noise makes larger would seem to be known.
+    """
+    return bool((apart > _CLEAR_SIGMAS * sigma).sum() >= _CLEAR_SHARE * len(apart))
+
+
 class DepthMap:
     """
     Depths from a depth image that is registered to the image.
@@ -157,11 +183,24 @@ class DepthMap:
     def __init__(self, depth: DepthImage, size: tuple[int, int], config: RgbdConfig) -> None:
         """
         :param size: (height, width) of the image that the keypoints are in.
+        :raises DataError: if it shows more or less than that image.
         """
         height, width = depth.metres.shape
+        if not fits_size((height, width), size):
+            raise DataError(
+                f'depth image: found {width}x{height} for an image of {size[1]}x{size[0]}, expected the same shape: '
+                'depth registered to the image'
+            )
         self._metres = depth.metres
         self._scale = np.array([width / size[1], height / size[0]])
         self._config = config
+
+    @property
+    def obstacle(self) -> str:
+        """
+        As :attr:`DepthSource.obstacle`: none.
+        """
+        return ''
 
     def measure(self, image: AlignableImage, keypoints: Keypoints, rays: Rays) -> InverseDepths:
         """
@@ -171,7 +210,7 @@ class DepthMap:
         if not count:
             return unknown_depths(0)
         config = self._config
-        around = self._around((keypoints.xy + 0.5) * self._scale - 0.5)
+        around = self._around((keypoints.xy + 0.5) * self._scale - 0.5).astype(np.float64)
         with np.errstate(invalid='ignore', divide='ignore'):
             inverse = np.where((around >= config.min_depth) & (around <= config.max_depth), 1.0 / around, np.nan)
         ordered = np.sort(inverse, axis=1)  # NaN last

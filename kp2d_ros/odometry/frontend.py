@@ -298,8 +298,8 @@ class Frontend:
                 matches, probability = matches.take(order), None if probability is None else probability[order]
         view = _measure(view, clock)  # where the keypoints are now
         with clock.stage('pose'):
-            if view.camera is None:
-                motion = no_pose(len(matches), TrackingState.INITIALISING, 'the camera is not calibrated')
+            if view.obstacle:
+                motion = no_pose(len(matches), TrackingState.INITIALISING, view.obstacle)
                 return Link(reference, view, matches, motion, probability)
             expected = None if pose is None else invert_transform(reference.world_from_camera) @ pose
             pairs = matched_rays(reference, view, matches)

@@ -81,6 +81,15 @@ class View:
     world_from_camera: Float64Array
 
     @property
+    def obstacle(self) -> str:
+        """
+        Why the motion of the camera cannot be found, whatever is seen; empty if it can.
+        """
+        if self.camera is None:
+            return 'the camera is not calibrated'
+        return '' if self.source is None else self.source.obstacle
+
+    @property
     def size(self) -> tuple[int, int]:
         """
         (height, width) of the image as it is worked on.
@@ -108,6 +117,8 @@ def misfit(reference: View, current: View) -> str:
             return f'the {name} changed from {old[1]}x{old[0]} to {new[1]}x{new[0]}'
     if not _same_camera(reference.camera, current.camera):
         return 'the calibration of the camera changed'
+    if reference.obstacle != current.obstacle:
+        return 'the calibration of the right camera changed'
     old_kind, new_kind = reference.keypoints.descriptors, current.keypoints.descriptors
     if old_kind.dtype != new_kind.dtype or old_kind.shape[1] != new_kind.shape[1]:
         return 'the kind of descriptors changed'

@@ -13,9 +13,10 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.optimize import least_squares
 
 from kp2d_ros.core.cameras import CameraModel, LensModel
-from kp2d_ros.core.errors import ConfigError
+from kp2d_ros.core.errors import ConfigError, DataError
 from kp2d_ros.core.records import DepthImage, Keypoints, RightImage
 from kp2d_ros.core.se3 import invert_transform, rotation_from_vector, transform_from, transform_points
 from kp2d_ros.odometry.alignment import AlignableImage, AlignmentConfig
@@ -158,6 +159,39 @@ def test_depths_agree_with_opencv_triangulation(rng: np.random.Generator, right:
     np.testing.assert_allclose(found.value[known], oracle[known], atol=0.1 * found.sigma[known].max())
 
 
+@pytest.mark.parametrize('right', list(RIGHTS))
+def test_depths_are_the_most_likely_ones_along_the_left_rays(rng: np.random.Generator, right: str) -> None:
+    rig = crooked_rig(rng, right, count=40)
+    noisy = rig.right_xy + rng.normal(size=rig.right_xy.shape) * 0.2
+    found = rig.measure(noisy)
+    rays = np.column_stack([opencv_rays(LEFT, rig.left_xy), np.ones(len(rig.points))])
+    right_from_left = invert_transform(rig.left_from_right)
+    known = np.flatnonzero(np.isfinite(found.sigma))
+    assert len(known) > 30
+    for k in known.tolist():
+
+        def residuals(inverse_depth: NDArray[Any], k: int = k) -> NDArray[Any]:
+            point = right_from_left[:3, :3] @ rays[k] + inverse_depth[0] * right_from_left[:3, 3]
+            off = opencv_projection(rig.right_camera, point[None])[0] - noisy[k]
+            return np.asarray(off / StereoConfig().disparity_sigma_px)
+
+        oracle = least_squares(residuals, [1 / rig.points[k, 2]], x_scale=0.01, xtol=1e-12)
+        sigma = 1 / np.linalg.norm(oracle.jac)
+        assert abs(found.value[k] - oracle.x[0]) < 0.25 * sigma
+        assert found.sigma[k] == pytest.approx(sigma, rel=0.15)
+
+
+@pytest.mark.parametrize('right', list(RIGHTS))
+def test_sigmas_are_what_the_depths_scatter_by(rng: np.random.Generator, right: str) -> None:
+    rig, config = crooked_rig(rng, right, count=60), StereoConfig(disparity_sigma_px=0.3, max_aligned_row_px=5.0)
+    runs = [rig.measure(rig.right_xy + rng.normal(size=rig.right_xy.shape) * 0.3, config) for _ in range(150)]
+    pulls = np.array([(run.value - 1 / rig.points[:, 2]) / run.sigma for run in runs])
+    known = np.array([np.isfinite(run.sigma) for run in runs])
+    assert known.mean() > 0.9
+    assert abs(pulls[known].mean()) < 0.1
+    assert pulls[known].std() == pytest.approx(1.0, abs=0.1)
+
+
 def test_a_rectified_pair_gives_disparity_over_focal_length_and_baseline() -> None:
     found = measure_pair([[300, 200], [100, 50], [320, 240]], [[280, 200], [96, 50.5], [319.9, 240]])
     np.testing.assert_allclose(found.value, [0.5, 0.1, 0.0025], rtol=1e-3)  # d / (f b)
@@ -203,6 +237,33 @@ def test_a_lookalike_that_would_be_too_near_is_no_rival() -> None:
     source = StereoDepth(right, lambda image: seen, 0, StereoConfig(min_depth=0.3), UNALIGNED)
     found = source.measure(AlignableImage(BLANK), left, rays_from_pixels(PINHOLE, left.xy))
     np.testing.assert_allclose(found.value, 0.5, rtol=1e-3)
+
+
+def test_a_lens_of_less_focal_length_at_the_right_knows_depths_less_well() -> None:
+    wide = camera_of(LensModel.PLUMB_BOB, 250.0, [])
+    right = RightImage(0, BLANK, wide, transform_from(np.eye(3), np.array([0.1, 0, 0])))
+    point = np.array([[0.2, -0.1, 2.0]])
+    left = keypoints_at(PINHOLE.project(point))
+    seen = keypoints_at(wide.project(point - np.array([0.1, 0, 0])))
+    source = StereoDepth(right, lambda image: seen, 0, StereoConfig(disparity_sigma_px=0.2), UNALIGNED)
+    found = source.measure(AlignableImage(BLANK), left, rays_from_pixels(PINHOLE, left.xy))
+    np.testing.assert_allclose(found.value, 0.5, rtol=1e-5)
+    np.testing.assert_allclose(found.sigma, 0.2 / (250 * np.sqrt(1.02)) / 0.1, rtol=1e-3)
+
+
+def test_when_no_disparity_is_more_than_noise_all_points_are_far(rng: np.random.Generator) -> None:
+    rig = crooked_rig(rng)
+    far = CrookedRig(rig.right_camera, rig.left_from_right, rig.points * 1000, rig.descriptors)
+    found = far.measure(far.right_xy + rng.normal(size=far.right_xy.shape) * 0.2)
+    known = np.isfinite(found.sigma)
+    assert known.mean() > 0.9
+    assert not found.value.any()
+    assert (found.sigma[known] < 0.004).all()
+    # As many near points as mismatches could never be: the others stay as measured.
+    mixed = CrookedRig(
+        rig.right_camera, rig.left_from_right, np.concatenate([rig.points[:20], far.points[20:]]), rig.descriptors
+    )
+    assert np.count_nonzero(mixed.measure().value) > 150
 
 
 def test_the_size_that_images_are_worked_on_changes_no_depth(rng: np.random.Generator) -> None:
@@ -264,6 +325,15 @@ def depth_at(
         return DepthMap(depth, shape, RgbdConfig(**settings)).measure(image, keypoints, rays)
 
 
+def test_the_depth_of_a_wall_is_that_of_the_wall_and_its_sigma_grows_with_the_square() -> None:
+    for metres in (0.5, 2.0, 8.0):
+        found = depth_at(np.full((40, 60), metres), [[30, 20], [10.4, 7.6]], sigma_per_square=0.004)
+        assert found.value.dtype == found.sigma.dtype == np.float64
+        np.testing.assert_allclose(found.value, 1 / metres, rtol=1e-6)
+        # d(1/z) = dz / z^2
+        np.testing.assert_allclose(found.sigma * metres**2, 0.004 * metres**2, rtol=1e-6)
+
+
 @pytest.mark.parametrize('hole', [0.0, np.nan, np.inf, -np.inf, -1.0, 0.05, 20.0])
 def test_what_was_not_measured_or_is_out_of_range_does_not_count(hole: float) -> None:
     metres = np.full((40, 60), 2.0)
@@ -313,6 +383,11 @@ def test_a_smaller_depth_image_is_looked_up_where_the_pixel_lies() -> None:
 
 def test_no_keypoints_have_no_depth() -> None:
     assert len(depth_at(np.full((40, 60), 2.0), []).value) == 0
+
+
+def test_depth_of_another_shape_is_refused() -> None:
+    with pytest.raises(DataError, match='depth image: found 60x40 for an image of 64x48, expected the same shape'):
+        DepthMap(DepthImage(0, np.ones((40, 60), np.float32)), (48, 64), RgbdConfig())
 
 
 def test_settings_are_checked() -> None:

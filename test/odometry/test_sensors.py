@@ -291,6 +291,41 @@ def test_calibration_that_comes_late_starts_the_poses(
     np.testing.assert_array_equal(results[0].world_from_camera, np.eye(4))
 
 
+def test_a_calibration_that_goes_and_comes_back_leaves_the_camera_where_it_was(
+    rig: Rig, corridor: Scene, pose: MakePose, rng: np.random.Generator
+) -> None:
+    truth = drive(pose, 12)
+    before = rig.play(corridor, truth[:5], rng, **FAULTS)
+    rig.camera = None
+    without = rig.play(corridor, truth[5:8], rng, **FAULTS)
+    rig.camera = corridor.camera
+    after = rig.play(corridor, truth[8:], rng, **FAULTS)
+    assert set(states_of(without + after[:1])) == {TrackingState.INITIALISING}
+    check_is_followed(rig, after[1:])
+    if rig.is_metric:
+        for result in [*without, after[0]]:
+            np.testing.assert_array_equal(result.world_from_camera, before[-1].world_from_camera)
+        assert segments_of(before + without + after) == {0}
+        expected = np.linalg.inv(truth[8]) @ truth[-1]
+        moved = np.linalg.inv(after[0].world_from_camera) @ after[-1].world_from_camera
+        np.testing.assert_allclose(moved[:3, 3], expected[:3, 3], atol=0.03)
+
+
+def test_a_far_scene_gives_rotations_and_no_metres(
+    rig: Rig, new_scene: NewScene, pose: MakePose, rng: np.random.Generator
+) -> None:
+    scene = new_scene(rng.uniform((-4000, -3000, 4000), (4000, 3000, 9000), (900, 3)))
+    truth = [pose((0.3 * k, 0, 0), (0, 0.01 * k, 0)) for k in range(7)]
+    results = rig.play(scene, truth, rng, **FAULTS)
+    assert segments_of(results) == {0}
+    assert TrackingState.LOST not in states_of(results)
+    for result, true in zip(results[1:], truth[1:], strict=True):
+        assert result.state is TrackingState.DEGRADED
+        assert rotation_error_deg(result, true, truth[0]) < 0.3
+        assert not place_of(result).any()
+        assert result.pose.covariance[0, 0] >= 1.0  # metres, squared: it may have gone anywhere
+
+
 def test_few_points_are_worth_less_and_too_few_nothing(
     rig: Rig, new_scene: NewScene, pose: MakePose, rng: np.random.Generator
 ) -> None:

@@ -15,6 +15,8 @@ import pytest
 from numpy.typing import NDArray
 
 from kp2d_ros.core.cameras import CameraModel, LensModel
+from kp2d_ros.core.errors import DataError
+from kp2d_ros.core.pose_path import PosePath
 from kp2d_ros.core.records import Keypoints, ScaleKind, TrackingState
 from kp2d_ros.core.se3 import rotation_angle
 
@@ -83,6 +85,30 @@ def test_lengths_are_metres(rig: Rig, corridor: Scene, pose: MakePose, rng: np.r
     assert np.median(np.abs(results[-1].inverse_depth[known] * z[nearest] - 1)) < 0.03
 
 
+@pytest.mark.parametrize('missing', ['calibration', 'place'])
+def test_without_the_right_calibration_there_are_no_poses_until_it_comes(
+    new_rig: NewRig, corridor: Scene, pose: MakePose, rng: np.random.Generator, missing: str
+) -> None:
+    rig, truth = new_rig('stereo'), drive(pose, 10)
+    camera, place = rig.right_camera, rig.left_from_right
+    if missing == 'calibration':
+        rig.right_camera = None
+    else:
+        rig.left_from_right = None
+    without = rig.play(corridor, truth[:4], rng, **FAULTS)
+    words = {'calibration': 'the right camera is not calibrated', 'place': 'where the right camera stands is not known'}
+    for result in without[1:]:
+        assert (result.state, result.pose.reason) == (TrackingState.INITIALISING, words[missing])
+        assert len(result.matches) > 100
+        assert result.bearing_xy is not None
+    rig.right_camera, rig.left_from_right = camera, place
+    results = rig.play(corridor, truth[4:], rng, **FAULTS)
+    assert results[0].pose.reason == 'the calibration of the right camera changed'
+    assert set(states_of(results[1:])) == {TrackingState.OK}
+    assert segments_of(without + results) == {0}
+    assert error_of(results[-1], truth[-1], truth[4]) < 0.03
+
+
 @pytest.mark.parametrize('sensor', ['stereo', 'rgbd'])
 def test_known_points_carry_the_scale_over_frames_without_depth(
     rig: Rig, corridor: Scene, pose: MakePose, rng: np.random.Generator
@@ -96,6 +122,24 @@ def test_known_points_carry_the_scale_over_frames_without_depth(
     assert set(states_of(results[1:])) == {TrackingState.OK}
     assert segments_of(results) == {0}
     assert error_of(results[-1], truth[-1], truth[0]) < 0.05
+
+
+@pytest.mark.parametrize('sensor', ['stereo', 'rgbd'])
+def test_where_no_depth_was_ever_measured_directions_flow_and_lengths_are_not_claimed(
+    rig: Rig, corridor: Scene, pose: MakePose, rng: np.random.Generator
+) -> None:
+    rig.has_right = rig.has_depth = False
+    truth = drive(pose, 8)
+    results = rig.play(corridor, truth, rng, **FAULTS)
+    assert segments_of(results) == {0}
+    assert set(states_of(results[1:])) == {TrackingState.DEGRADED}
+    assert 'too few points of known depth: the length of the step is not known' in results[1].pose.reason
+    assert longest_step(results) == 0.0
+    assert 'steady motion' not in ''.join(result.pose.reason for result in results[1:])
+    for result, true in zip(results[1:], truth[1:], strict=True):
+        assert rotation_error_deg(result, true, truth[0]) < 0.5
+    along = results[1].pose.covariance[2, 2]  # the direction is known, the length is not
+    assert 0.5 < along < 2.0
 
 
 @pytest.mark.parametrize('sensor', ['stereo', 'rgbd'])
@@ -137,3 +181,50 @@ def test_at_rest_before_a_far_scene_the_camera_may_have_moved_further(
     assert beside.state is before.state is TrackingState.STATIONARY
     # 0.2 px of disparity at a baseline of 0.2 m and 500 px are 500 m.
     assert before.pose.covariance[0, 0] > 100 * beside.pose.covariance[0, 0]
+
+
+def test_depth_of_another_shape_and_a_rig_that_is_none_are_refused(
+    new_rig: NewRig, room: Scene, pose: MakePose, rng: np.random.Generator
+) -> None:
+    keypoints = room.keypoints(pose(), rng)
+    with pytest.raises(DataError, match='depth image: found 848x480 for an image of 640x480, expected the same shape'):
+        new_rig('rgbd').show(keypoints, depth=np.ones((480, 848), np.float32))
+    with pytest.raises(DataError, match=r'stereo baseline: found 0 m, expected at least 0\.001'):
+        new_rig('stereo', left_from_right=np.eye(4)).show(keypoints, keypoints)
+
+
+@pytest.mark.parametrize('sensor', ['stereo', 'rgbd'])
+@pytest.mark.parametrize('seed', range(3))
+def test_whatever_happens_a_metric_chain_never_jumps_and_has_one_segment(
+    rig: Rig, corridor: Scene, room: Scene, pose: MakePose, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    truth = drive(pose, 3)
+    results = rig.play(corridor, truth, rng, **FAULTS)
+    at = 2
+    while len(results) < 45:
+        event = rng.choice(['drive', 'blank', 'no depth', 'elsewhere', 'size', 'uncalibrated', 'rest'])
+        for _ in range(int(rng.integers(1, 8))):
+            at += event != 'rest'
+            truth += drive(pose, 1, first=at)
+            rig.has_right = rig.has_depth = event != 'no depth'
+            camera = SMALL if event == 'size' else corridor.camera
+            rig.camera, rig.right_camera = None if event == 'uncalibrated' else camera, camera
+            scene = room if event == 'elsewhere' else corridor
+            results.append(rig.show(BLANK) if event == 'blank' else rig.look(scene, truth[-1], rng, **FAULTS))
+    assert segments_of(results) == {0}
+    path = PosePath()  # what the node makes of the relative poses
+    for result in results:
+        added = path.add(result.seq, result.stamp_ns, result.pose)
+        np.testing.assert_allclose(added.world_from_camera, result.world_from_camera, atol=1e-9)
+    last_estimate = 0
+    for k in range(1, len(results)):
+        before, after = results[k - 1], results[k]
+        if not after.pose.is_estimate:
+            np.testing.assert_array_equal(after.world_from_camera, before.world_from_camera)
+            continue
+        # After a loss the camera is found where it went meanwhile, or goes on from where it was: nothing in between.
+        went = np.linalg.norm(truth[k][:3, 3] - truth[last_estimate][:3, 3])
+        assert np.linalg.norm(place_of(after) - place_of(before)) < 0.1 + 1.1 * went
+        if after.state is TrackingState.OK:  # what moves too little to be seen adds up
+            last_estimate = k
