@@ -13,7 +13,7 @@ RUFF := .venv/bin/ruff
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: build  ## Simulated drive through the frontend over DDS: demo_output/
+demo: build  ## Simulated stereo drive through the frontend over DDS, in metres: demo_output/
 	$(ROS_ENV) --isolated kp2d demo --out demo_output
 
 # PYTEST_OPTIONS=--cov measures the coverage as well, as .ci/run does.

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 kp2d_ros contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-``kp2d demo``: a simulated sequence as a bag, played over DDS into the frontend, recorded, and scored.
+``kp2d demo``: a simulated drive as a bag, played over DDS into the frontend, recorded, and scored in metres.
 
 Three processes, as on a robot: the player, the frontend, and a recorder that hears nothing but what is published.
 """
@@ -21,17 +21,18 @@ from typing import TYPE_CHECKING, Any
 from kp2d_ros.cli.command import add_method_option, run_command
 from kp2d_ros.cli.ros_processes import ProcessGroup, find_executable, isolated_environment
 from kp2d_ros.core.errors import ConfigError, DataError
+from kp2d_ros.core.records import Sensor
 from kp2d_ros.inference.extractor import ExtractorConfig
 from kp2d_ros.inference.pipeline import configure_method
 
 if TYPE_CHECKING:
     from kp2d_ros.evaluation.odometry.run_file import Recording
-    from kp2d_ros.simulation.scene import SimulatedSequence
+    from kp2d_ros.simulation.scene import SceneConfig, SimulatedSequence
 
 SUMMARY = 'Render a sequence, play it over DDS into the frontend, record what comes out, and score it.'
 
-# A camera that stands still at first, and whose lens is covered for a moment on the way.
-SCENE = {'frames': 120, 'still_frames': 10, 'blank_first': 60, 'blank_frames': 3}
+# A rig that stands still at first, and whose lenses are covered for a moment on the way.
+SCENE = {'sensor': 'stereo', 'frames': 120, 'still_frames': 10, 'blank_first': 60, 'blank_frames': 3}
 START_SECONDS = 60.0  # for a process to be ready; the first import after an installation compiles
 LOCKSTEP_SECONDS = 2.0  # for an image and its answer
 SLACK_SECONDS = 60.0  # beyond the time that playing takes
@@ -67,6 +68,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--out', type=Path, default=Path('demo_output'), metavar='DIR', help='default: %(default)s')
     add_method_option(parser)
     parser.add_argument(
+        '--sensor', choices=[each.value for each in Sensor], help=f'of the scene; default: {SCENE["sensor"]}'
+    )
+    parser.add_argument(
         '--rate',
         type=float,
         default=0.0,
@@ -83,30 +87,33 @@ def run(args: argparse.Namespace) -> int:
     :raises Kp2dError: if a process fails or takes too long, or a file cannot be written.
     """
     from kp2d_ros.core.files import claim_folder
+    from kp2d_ros.core.settings import build, merge, parse_overrides
+    from kp2d_ros.simulation.scene import SceneConfig
 
     if not 0 <= args.rate < float('inf'):
         raise ConfigError(f'--rate: found {args.rate:g}, expected a number from 0 on')
-    configure_method(args.method, ExtractorConfig())  # what cannot be used is said before the work
+    # What cannot be used is said before the work.
+    configure_method(args.method, ExtractorConfig())
+    chosen = {'sensor': args.sensor} if args.sensor else {}
+    scene = build(SceneConfig, merge(merge(SCENE, parse_overrides(args.settings)), chosen))
     with claim_folder(args.out):
         for name in ('frontend', 'replay'):
             find_executable(name)
-        return _run(args)
+        return _run(args, scene)
 
 
-def _run(args: argparse.Namespace) -> int:
+def _run(args: argparse.Namespace, scene: SceneConfig) -> int:
     from kp2d_ros.core.files import write_json
-    from kp2d_ros.core.settings import build, merge, parse_overrides
     from kp2d_ros.drawing.run_plots import draw_run
     from kp2d_ros.evaluation.odometry.run_file import RunInfo, format_summary, read_recording, run_values, write_run
     from kp2d_ros.metrics.run_score import score_run
     from kp2d_ros.recordings.bag_writer import write_bag
-    from kp2d_ros.simulation.scene import SceneConfig, SimulatedSequence
+    from kp2d_ros.simulation.scene import SimulatedSequence
 
     files = _Files(args.out)
-    scene = build(SceneConfig, merge(SCENE, parse_overrides(args.settings)))
     sequence = SimulatedSequence(scene)
     begin = perf_counter()
-    print(f'1/3 render  {scene.frames} images of {scene.width}x{scene.height}, lens {scene.lens}', flush=True)
+    print(f'1/3 render  {_describe(scene)}', flush=True)
     _clear(files)
     write_bag(files.bag, sequence)
     mode = 'live' if args.live else 'replay'
@@ -115,12 +122,13 @@ def _run(args: argparse.Namespace) -> int:
     _play(files, sequence, args)
     print('3/3 score', flush=True)
     recording = read_recording(files.recording)
-    info = RunInfo(sequence.name, recording.model_id, recording.backend, recording.device, {'mode': mode})
+    settings = {'mode': mode, 'sensor': scene.sensor}
+    info = RunInfo(sequence.name, recording.model_id, recording.backend, recording.device, settings)
     score = score_run(recording.frames, sequence.ground_truth)
     write_run(files.folder, info, score)
-    title = f'{info.source}: {info.model_id}, {len(score.frames)} frames'
+    title = f'{info.source}: {scene.sensor}, {info.model_id}, {len(score.frames)} frames'
     draw_run(score, title, files.folder / 'trajectory.png')
-    result = _result(run_values(info, score), recording, scene.frames, mode)
+    result = _result(run_values(info, score), recording, scene.frames)
     write_json(files.folder / 'result.json', result)
     print(format_summary(info, score))
     _print_transport(result, perf_counter() - begin)
@@ -131,6 +139,15 @@ def _run(args: argparse.Namespace) -> int:
             f'images; {files.folder}/logs says what the processes did'
         )
     return 0
+
+
+def _describe(scene: SceneConfig) -> str:
+    what, more = {
+        Sensor.MONO: ('images', ''),
+        Sensor.STEREO: ('pairs of images', f', {scene.baseline:g} m apart'),
+        Sensor.RGBD: ('images with depth', ''),
+    }[Sensor(scene.sensor)]
+    return f'{scene.frames} {what} of {scene.width}x{scene.height}{more}, lens {scene.lens}'
 
 
 def _clear(files: _Files) -> None:
@@ -153,10 +170,12 @@ def _play(files: _Files, sequence: SimulatedSequence, args: argparse.Namespace) 
     """
     stamps = sequence.ground_truth.stamps_ns.tolist()
     playing = (stamps[-1] - stamps[0]) * 1e-9 / args.rate if args.rate > 0 else LOCKSTEP_SECONDS * len(stamps)
+    sensor = sequence.config.sensor
     environment = isolated_environment()
     extractor = configure_method(args.method, ExtractorConfig())
     frontend_parameters = {
         'mode': 'live' if args.live else 'replay',
+        'sensor': sensor,
         'extractor.name': extractor.name,
         **({'extractor.model': extractor.model} if extractor.model else {}),
         'odometry': 'unit',
@@ -170,7 +189,8 @@ def _play(files: _Files, sequence: SimulatedSequence, args: argparse.Namespace) 
     ]
     with ProcessGroup(files.folder / 'logs') as group:
         frontend = [str(find_executable('frontend')), *_ros_arguments(frontend_parameters)]
-        player = [str(find_executable('replay')), str(files.bag), '--publish', '--rate', str(args.rate)]
+        player = [str(find_executable('replay')), str(files.bag), '--publish', '--sensor', sensor]
+        player += ['--rate', str(args.rate)]
         group.start('frontend', frontend, environment)
         recorder = group.start('recorder', record, environment)
         group.wait_for_words(recorder, 'every topic has a publisher', START_SECONDS)
@@ -185,13 +205,13 @@ def _ros_arguments(parameters: Mapping[str, str]) -> list[str]:
     return words
 
 
-def _result(values: Mapping[str, Any], recording: Recording, sent: int, mode: str) -> dict[str, Any]:
+def _result(values: Mapping[str, Any], recording: Recording, sent: int) -> dict[str, Any]:
     """
     What a run of the demo came to, as JSON values; ``values`` are those of its run.json.
     """
     scores = values['scores']
     return {
-        'mode': mode,
+        **values['settings'],
         'model_id': values['model_id'],
         'device': values['device'],
         'frames': {

@@ -41,7 +41,7 @@ from kp2d_ros.ros.conversions import (
 NAME = 'recorder'
 _RELIABLE = QoSProfile(reliability=ReliabilityPolicy.RELIABLE, depth=1000)
 _PICTURES = QoSProfile(reliability=ReliabilityPolicy.BEST_EFFORT, depth=2)
-_STAGES = ('wait', 'decode', 'inference', 'match', 'pose', 'publish', 'total')
+_STAGES = ('wait', 'decode', 'inference', 'match', 'depth', 'pose', 'window', 'publish', 'total')
 _STAGES_OF_SOME = ('depth', 'window')  # left out where they did not run
 _SETTLE_SECONDS = 0.5  # what belongs to the last image arrives within this
 
@@ -134,8 +134,8 @@ class Recorder(Node):
 
 
 def _stage_ms(status: FrontendStatus) -> dict[str, float]:
-    by_stage = {stage: float(getattr(status, f'{stage}_ms')) for stage in (*_STAGES, *_STAGES_OF_SOME)}
-    return {stage: took for stage, took in by_stage.items() if took or stage in _STAGES}
+    by_stage = {stage: float(getattr(status, f'{stage}_ms')) for stage in _STAGES}
+    return {stage: took for stage, took in by_stage.items() if took or stage not in _STAGES_OF_SOME}
 
 
 def _record(recorder: Recorder, args: argparse.Namespace) -> None:

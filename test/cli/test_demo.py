@@ -49,7 +49,10 @@ def test_without_a_sourced_workspace_the_demo_says_what_to_do(
     assert 'render' not in out
 
 
-@pytest.mark.parametrize(('words', 'message'), [(['--rate=-1'], 'found -1'), (['--method', 'surf'], "found 'surf'")])
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [(['--rate=-1'], 'found -1'), (['--method', 'surf'], "found 'surf'"), (['sensor=lidar'], "found 'lidar'")],
+)
 def test_what_cannot_be_used_is_said_before_anything_is_made(
     words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -70,8 +73,9 @@ def test_a_second_demo_does_not_clear_the_folder_of_the_first(
 
 
 @pytest.mark.ros
+@pytest.mark.parametrize('sensor', ['mono', 'stereo'])
 def test_three_processes_over_dds_give_the_trajectory_of_the_offline_run(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    sensor: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ('frontend', 'replay'):
         try:
@@ -79,7 +83,7 @@ def test_three_processes_over_dds_give_the_trajectory_of_the_offline_run(
         except BackendError as error:
             pytest.skip(str(error))
     out = tmp_path / 'demo'
-    assert main([*SMALL, '--method', 'sift', '--out', str(out)]) == 0, capsys.readouterr().err
+    assert main([*SMALL, '--sensor', sensor, '--method', 'sift', '--out', str(out)]) == 0, capsys.readouterr().err
     result = json.loads((out / 'result.json').read_text())
     assert result['frames'] == {'sent': 20, 'received': 20, 'processed': 20, 'dropped': 0, 'recorded': 20}
     assert result['messages'] == {
@@ -91,13 +95,17 @@ def test_three_processes_over_dds_give_the_trajectory_of_the_offline_run(
         'debug_image': 20,
     }
     assert result['states']['STATIONARY'] == 2 and result['states']['OK'] > 10
-    assert result['trajectory']['ate']['rms'] < 0.1 * result['trajectory']['path_length']
+    is_metric = sensor != 'mono'
+    assert (result['sensor'], result['trajectory']['alignment']) == (sensor, 'se3' if is_metric else 'sim3')
+    assert result['trajectory']['ate']['rms'] < (0.01 if is_metric else 0.1) * result['trajectory']['path_length']
     assert result['pairs']['rotation_deg']['median'] < 0.2
-    assert set(result['latency_ms']) == {'wait', 'decode', 'inference', 'match', 'pose', 'publish', 'total'}
+    stages = ['wait', 'decode', 'inference', 'match', *(['depth'] if is_metric else []), 'pose', 'publish', 'total']
+    assert list(result['latency_ms']) == stages
     assert cv2.imread(str(out / 'frame.png')).shape == (240, 320, 3)
     assert (out / 'trajectory.png').stat().st_size > 1000
 
-    assert replay([str(out / 'sequence'), '--method', 'sift', '--out', str(tmp_path / 'offline'), '--quiet']) == 0
+    words = [str(out / 'sequence'), '--sensor', sensor, '--method', 'sift', '--quiet']
+    assert replay([*words, '--out', str(tmp_path / 'offline')]) == 0
     offline, online = read_tum(tmp_path / 'offline' / 'trajectory.txt'), read_tum(out / 'trajectory.txt')
     np.testing.assert_array_equal(online.stamps_ns, offline.stamps_ns)
     np.testing.assert_allclose(online.world_from_camera, offline.world_from_camera, atol=1e-6)
