@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 
 from kp2d_ros.cli.command import add_method_option, positive_int, run_command
-from kp2d_ros.core.errors import DataError
+from kp2d_ros.core.errors import DataError, ShapeError
 from kp2d_ros.doctor.examination import Doctor, ExaminationConfig
 from kp2d_ros.doctor.findings import Finding, Severity, worst
 from kp2d_ros.recordings.sequence import Recording
@@ -62,24 +62,29 @@ def run(args: argparse.Namespace) -> int:
     total = len(sequence) if args.max_frames is None else min(args.max_frames, len(sequence))
     config = ExaminationConfig(every_frames=max(1, round(total / args.looks)))
     doctor = Doctor(sequence.sensor, extractor.extract, config)
-    trouble = ''
+    trouble: DataError | None = None
     with tqdm(total=total, unit='image', disable=True if args.quiet else None, leave=False) as bar:
         try:
             for frame in islice(sequence, args.max_frames):
                 doctor.show(frame)
                 bar.update()
         except DataError as error:
-            trouble = str(error)
+            trouble = error
     findings = doctor.findings(None if args.max_frames or trouble else total)
-    if trouble:
-        advice = 'what was found before is below'
-        findings.insert(
-            0, Finding('reading', Severity.ERROR, f'reading ended after {doctor.frames} images, {trouble}', advice)
-        )
+    if trouble is not None:
+        findings.insert(0, _reading_ended(trouble, doctor.frames))
     report = _report(sequence, doctor, findings)
     written = [] if args.out is None else _write(args.out, doctor, report)
     print(report if args.json else _format(sequence, doctor, findings, written))
     return FOUND_ERRORS if worst(findings) is Severity.ERROR else 0
+
+
+def _reading_ended(error: DataError, count: int) -> Finding:
+    found = f'reading ended after {count} images: {error}'
+    if isinstance(error.__cause__, ShapeError):  # a frame whose parts do not fit each other
+        advice = 'give the calibration of this image size (--calibration YAML, as camera_calibration writes it)'
+        return Finding('calibration size', Severity.ERROR, found, advice)
+    return Finding('reading', Severity.ERROR, found, 'repair the recording or leave this part of it out')
 
 
 def _report(sequence: Recording, doctor: Doctor, findings: Sequence[Finding]) -> str:

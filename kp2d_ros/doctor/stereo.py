@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -132,7 +132,11 @@ class StereoCheck:
             severity = Severity.WARNING if self._seen >= _FEWEST_LOOKS else Severity.UNKNOWN
             return [*found, Finding('pairs', severity, sentence, advice, {'points': count})]
         fit = _fit_rows(self._points)
-        return [*found, _judge_order(self._points), _judge_rows(self._points, fit), self._judge_delay(fit)]
+        order, rows = _judge_order(self._points), _judge_rows(self._points, fit)
+        if order.severity is Severity.ERROR and rows.severity is not Severity.OK:
+            # Each image was looked at with the calibration of the other one.
+            rows = replace(rows, severity=Severity.UNKNOWN, advice='exchange left and right first, then look again')
+        return [*found, order, rows, self._judge_delay(fit)]
 
     def _judge_delay(self, fit: RowFit) -> Finding:
         offset_ms = float(np.median(self._stamp_offsets_ms))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from kp2d_ros.cli.doctor import FOUND_ERRORS, main
+from kp2d_ros.core.cameras import CameraModel
 from kp2d_ros.simulation.scene import SceneConfig, SimulatedSequence
 
 BASELINE = 0.12
@@ -71,6 +73,18 @@ def test_an_image_that_cannot_be_read_is_a_finding(tmp_path: Path, capsys: pytes
     assert main([str(source), '--quiet']) == FOUND_ERRORS
     shown = ' '.join(capsys.readouterr().out.split())
     assert 'reading ended after 2 images' in shown and '000002.png' in shown
+
+
+def test_a_calibration_for_another_size_is_a_finding(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], format_camera: Callable[[CameraModel], str]
+) -> None:
+    source = write_kitti(tmp_path / '00', count=2)
+    scene = SimulatedSequence(SceneConfig(width=160, height=120, frames=1, samples=1))
+    (tmp_path / 'camera.yaml').write_text(format_camera(scene.camera))
+    assert main([str(source), '--quiet', '--calibration', str(tmp_path / 'camera.yaml')]) == FOUND_ERRORS
+    shown = ' '.join(capsys.readouterr().out.split())
+    assert 'ERROR calibration size' in shown and 'found a calibration for 160x120' in shown
+    assert '-> give the calibration of this image size' in shown
 
 
 def test_a_source_that_is_none_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

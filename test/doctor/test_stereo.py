@@ -43,6 +43,12 @@ def test_left_and_right_swapped_is_an_error(simulate: Simulate, examine: Examine
     assert order.values['negative_share'] > 0.9
 
 
+def test_rows_of_a_raw_pair_are_judged_after_it_was_exchanged(simulate: Simulate, examine: Examine) -> None:
+    found = examine(simulate(sensor='stereo', swap_cameras=True, frames=6), 'stereo')
+    assert found['order'].severity is Severity.ERROR
+    assert found['rows'].severity is Severity.UNKNOWN and 'exchange' in found['rows'].advice
+
+
 @pytest.mark.parametrize('delay_s', [0.03, -0.03])
 @pytest.mark.parametrize('rig', [RECTIFIED, {}], ids=['rectified', 'raw'])
 def test_a_late_camera_is_found_with_its_delay(
