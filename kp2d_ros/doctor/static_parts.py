@@ -83,8 +83,9 @@ class StaticPartsCheck:
         speed, sums = look.speed, self._sums
         if not np.isfinite(speed):
             return False
-        seconds = (look.frame.stamp_ns - sums.last_ns) * 1e-9 if sums.count else _LONGEST_PAUSE_S
-        return seconds > 0 and speed * min(seconds, _LONGEST_PAUSE_S) > _MOVED_SHARE * side
+        # A looped bag goes back.
+        seconds = abs(look.frame.stamp_ns - sums.last_ns) * 1e-9 if sums.count else _LONGEST_PAUSE_S
+        return speed * min(seconds, _LONGEST_PAUSE_S) > _MOVED_SHARE * side
 
     def still_parts(self) -> StillParts | None:
         """

@@ -219,17 +219,25 @@ def _judge_rows(looks: Sequence[PairPoints], fit: RowFit) -> Finding:
     limit = StereoConfig().max_aligned_row_px
     severity = graded(fit.systematic_px, 0.5 * limit, limit)
     x, y, z = fit.turn_deg
+    values = {'systematic_px': fit.systematic_px, 'offset_px': fit.offset_px, 'scatter_px': fit.scatter_px}
+    values |= {'turn_x_deg': x, 'turn_y_deg': y, 'turn_z_deg': z}
     found = (
-        f'rows are off by {fit.systematic_px:.2f} px (root mean square; {fit.offset_px:+.2f} px on average; like a '
-        f'right camera turned by {x:+.2f}, {y:+.2f}, {z:+.2f} deg about x, y, z), single points scatter by '
-        f'{fit.scatter_px:.2f} px; {len(looks)} pairs'
+        f'rows are off by {fit.systematic_px:.2f} px (root mean square of {len(looks)} pairs), single points scatter '
+        f'by {fit.scatter_px:.2f} px'
+    )
+    if severity is Severity.OK:
+        return Finding('rows', severity, found, '', values)
+    if len(looks) < _FEWEST_LOOKS:
+        advice = 'look at more pairs: so few do not tell it from a late camera'
+        return Finding('rows', Severity.UNKNOWN, found, advice, values)
+    found += (
+        f'; on average {fit.offset_px:+.2f} px, and like a right camera that is turned by {x:+.2f}, {y:+.2f}, {z:+.2f} '
+        'deg about x, y, z'
     )
     advice = (
         'calibrate the pair anew, and check that both images and calibrations are of the same kind, raw or rectified'
     )
-    values = {'systematic_px': fit.systematic_px, 'offset_px': fit.offset_px, 'scatter_px': fit.scatter_px}
-    values |= {'turn_x_deg': x, 'turn_y_deg': y, 'turn_z_deg': z}
-    return Finding('rows', severity, found, '' if severity is Severity.OK else advice, values)
+    return Finding('rows', severity, found, advice, values)
 
 
 def _judge_order(looks: Sequence[PairPoints]) -> Finding:

@@ -46,7 +46,8 @@ class StreamCheck:
     """
     Remembers a few numbers of each of the last frames.
 
-    :param is_gapless: whether every frame of the source is shown; else gaps in time say nothing about the source.
+    :param is_gapless: whether every frame of the source is shown; else gaps in time and missing partners say nothing
+        about it.
     """
 
     def __init__(self, sensor: Sensor, is_gapless: bool) -> None:
@@ -83,7 +84,7 @@ class StreamCheck:
         if not self._glances:
             return [Finding('frames', Severity.UNKNOWN, 'no frame has come yet')]
         found = [self._judge_times()] if self._is_gapless else []
-        if self._sensor is not Sensor.MONO:
+        if self._is_gapless and self._sensor is not Sensor.MONO:
             found.append(self._judge_partners(max(self._frames, expected or 0)))
         found.append(self._judge_exposure())
         if self._sensor is Sensor.STEREO:

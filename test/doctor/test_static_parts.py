@@ -63,6 +63,11 @@ def test_a_plain_sky_is_no_part_of_the_robot(drive: tuple[Frame, ...], extract: 
     assert finding.severity is Severity.OK, finding
 
 
+def test_a_bag_that_is_looped_tells_as_much(drive: tuple[Frame, ...], extract: Any) -> None:
+    finding, _ = mask_of([*drive[:9], *drive[:9]], extract)
+    assert finding.severity is Severity.OK
+
+
 def test_a_camera_at_rest_tells_nothing(simulate: Simulate, extract: Any) -> None:
     finding, parts = mask_of(simulate(still_frames=99, swing_deg=0.0), extract)
     assert finding.severity is Severity.UNKNOWN and parts is None

@@ -95,6 +95,12 @@ def test_a_known_number_of_rows_is_found(simulate: Simulate, examine: Examine) -
     assert rows.values['systematic_px'] == pytest.approx(3.0, abs=0.1)
 
 
+def test_few_pairs_do_not_tell_rows_from_a_late_camera(simulate: Simulate, examine: Examine) -> None:
+    frames = simulate(sensor='stereo', right_delay_s=0.03, **RECTIFIED)
+    rows = examine(frames[4:7], 'stereo')['rows']
+    assert rows.severity is Severity.UNKNOWN and 'more pairs' in rows.advice
+
+
 @pytest.mark.parametrize(
     ('baseline', 'severity', 'words'),
     [
