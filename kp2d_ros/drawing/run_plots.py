@@ -90,7 +90,8 @@ def draw_run(score: RunScore, title: str, path: Path) -> None:
     grid = figure.add_gridspec(2, 2, height_ratios=(3.0, 1.4))
     top, side = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1])
     truth, estimate = (None, score.path) if score.whole is None else (score.whole.truth, score.whole.aligned)
-    _draw_views((top, side), truth, {'estimate': estimate}, {'estimate': _ESTIMATE})
+    unit = _unit(truth is not None or score.is_metric)
+    _draw_views((top, side), truth, {'estimate': (estimate, _ESTIMATE)}, unit)
     top.legend(loc='best', fontsize=9, framealpha=0.9)
     _draw_tracking(figure.add_subplot(grid[1, :]), score.frames)
     if score.whole is not None:
@@ -103,30 +104,36 @@ def draw_run(score: RunScore, title: str, path: Path) -> None:
     save_figure(figure, path)
 
 
-def trajectory_picture(truth: Trajectory | None, estimates: Mapping[str, Trajectory]) -> bytes:
+def trajectory_picture(truth: Trajectory | None, estimates: Mapping[str, Trajectory], is_metric: bool = False) -> bytes:
     """
     PNG of the paths from above and from the side, along axes of the world of the truth.
 
     :param truth: None: the estimates stand alone, in the unit of the first one, which they are aligned to.
+    :param is_metric: whether that unit is the metre.
     :raises BackendError: if matplotlib is not installed.
     """
     with chart(9.6, 4.6) as (figure, data):
         top, side = figure.subplots(1, 2)
-        _draw_views((top, side), truth, estimates, method_looks(estimates))
+        looks = method_looks(estimates)
+        paths = {method: (estimate, looks[method]) for method, estimate in estimates.items()}
+        _draw_views((top, side), truth, paths, _unit(truth is not None or is_metric))
         share_legend(figure, top)
     return data.getvalue()
 
 
+def _unit(is_metric: bool) -> str:
+    return 'm' if is_metric else 'unit of the first step'
+
+
 def _draw_views(
-    fields: tuple[Any, Any], truth: Trajectory | None, estimates: Mapping[str, Trajectory], looks: Mapping[str, Look]
+    fields: tuple[Any, Any], truth: Trajectory | None, paths: Mapping[str, tuple[Trajectory, Look]], unit: str
 ) -> None:
-    shown = truth if truth is not None else next(iter(estimates.values()))
-    unit = 'm' if truth is not None else 'unit of the first step'
+    shown = truth if truth is not None else next(iter(paths.values()))[0]
     for axes, view in zip(fields, views_of(shown), strict=True):
         if truth is not None:
             axes.plot(*view.points(truth), color=_TRUTH, linewidth=4, alpha=0.7, label='ground truth')
-        for method, estimate in estimates.items():
-            axes.plot(*view.points(estimate), linewidth=1.5, label=method, **looks[method].line)
+        for method, (estimate, look) in paths.items():
+            axes.plot(*view.points(estimate), linewidth=1.5, label=method, **look.line)
         axes.plot(*view.points(shown)[:, :1], 'o', color='black', markersize=6, label='start')
         axes.set_title(view.name, fontsize=10)
         axes.set_xlabel(f'{view.right[-1]} ({unit})')

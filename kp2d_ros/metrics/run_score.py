@@ -79,13 +79,23 @@ class RunScore:
     track_frames: float | None
     note: str
 
+    @property
+    def is_metric(self) -> bool:
+        """
+        Whether the path is in metres as it is.
+        """
+        return _is_metric(self.frames)
+
+
+def _is_metric(frames: Sequence[FrameRecord]) -> bool:
+    return any(frame.pose is not None and frame.pose.scale is ScaleKind.METRIC for frame in frames)
+
 
 def default_rules(frames: Sequence[FrameRecord]) -> ScoreRules:
     """
     What is fitted to a run: not the scale where it knows metres.
     """
-    is_metric = any(frame.pose is not None and frame.pose.scale is ScaleKind.METRIC for frame in frames)
-    return ScoreRules(Alignment.SE3 if is_metric else Alignment.SIM3)
+    return ScoreRules(Alignment.SE3 if _is_metric(frames) else Alignment.SIM3)
 
 
 def score_run(

@@ -134,17 +134,27 @@ def find_rig(
     :raises DataError: as :func:`left_from_right_of`.
     """
     left, right = pair
-    missing = RigCalibration(None, 'a camera of the stereo rig has no calibration: the baseline is not known')
-    rig = missing if left is None or right is None else left_from_right_of(left, right, is_rectified)
-    frames = None if rig.left_from_right is not None else look_up()
-    if frames is not None:
-        pose = rectified_rig(float(np.linalg.norm(frames[:3, 3]))).left_from_right if is_rectified else frames
-        return RigCalibration(pose, warning='' if pose is None else baseline_warning(pose))
-    if not baseline:
-        return rig
     if left is None or right is None:
-        return rectified_rig(baseline)
+        missing = RigCalibration(None, 'a camera of the stereo rig has no calibration: the baseline is not known')
+        return rig_from_frames(look_up(), is_rectified) or (rectified_rig(baseline) if baseline else missing)
+    if left_from_right_of(left, right, is_rectified).left_from_right is None:
+        rig = rig_from_frames(look_up(), is_rectified)
+        if rig is not None:
+            return rig
     return left_from_right_of(left, right, is_rectified, baseline)
+
+
+def rig_from_frames(left_from_right: Float64Array | None, is_rectified: bool) -> RigCalibration | None:
+    """
+    The rig by the pose (4, 4) of the frame of the right images in that of the left ones, as TF has it; None without
+    one, or if both frames are in one place. Of rectified images only the distance counts: they are not turned.
+    """
+    if left_from_right is None or not np.any(left_from_right[:3, 3]):
+        return None
+    if is_rectified:
+        offset = left_from_right[:3, 3]
+        return rectified_rig(float(np.copysign(np.linalg.norm(offset), offset[0])))
+    return RigCalibration(left_from_right, warning=baseline_warning(left_from_right))
 
 
 def rectified_rig(baseline: float) -> RigCalibration:

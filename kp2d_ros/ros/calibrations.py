@@ -14,14 +14,12 @@ from dataclasses import dataclass
 from time import monotonic, sleep
 from typing import Any
 
-import numpy as np
 from sensor_msgs.msg import CameraInfo
 
 from kp2d_ros.core.errors import DataError
 from kp2d_ros.core.records import Float64Array
-from kp2d_ros.core.se3 import transform_from
 from kp2d_ros.recordings.camera_yaml import Calibration, CameraInfoFields, camera_from_fields
-from kp2d_ros.recordings.stereo_rig import RigCalibration, baseline_warning, left_from_right_of
+from kp2d_ros.recordings.stereo_rig import RigCalibration, left_from_right_of, rig_from_frames
 from kp2d_ros.ros.conversions import fields_of
 
 _TRANSFORM_SECONDS = 2.0  # a static transform comes within a second of its publisher
@@ -196,10 +194,5 @@ class RigSource:
         self.needs_transform = True
         self._asked_at = self._asked_at or monotonic()
         pose = self._find_transform(self.left.frame_id, self.right.frame_id)
-        if pose is None or not np.any(pose[:3, 3]):
-            self._is_waiting = pose is None and monotonic() - self._asked_at < _TRANSFORM_SECONDS
-            return None
-        if self._settings.is_rectified:  # images of cameras that are not turned against each other
-            length = float(np.copysign(np.linalg.norm(pose[:3, 3]), pose[0, 3]))
-            pose = transform_from(np.eye(3), np.array([length, 0.0, 0.0]))
-        return RigCalibration(pose, warning=baseline_warning(pose))
+        self._is_waiting = pose is None and monotonic() - self._asked_at < _TRANSFORM_SECONDS
+        return rig_from_frames(pose, self._settings.is_rectified)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from kp2d_ros.core.errors import BackendError
-from kp2d_ros.core.records import TrackingState
+from kp2d_ros.core.records import ScaleKind, TrackingState
 from kp2d_ros.core.trajectories import Trajectory
 from kp2d_ros.drawing import figure, run_plots
 from kp2d_ros.drawing.run_plots import draw_run
@@ -31,6 +32,25 @@ def test_a_run_becomes_a_picture(
     assert picture is not None and picture.shape[0] > 500
     blue = (picture[..., 0] > 150) & (picture[..., 2] < 60)  # the estimate's colour, in BGR
     assert blue.sum() > 500
+
+
+@pytest.mark.parametrize(
+    ('scale', 'unit'), [(ScaleKind.METRIC, '(m)'), (ScaleKind.CHAINED, '(unit of the first step)')]
+)
+def test_without_truth_the_axes_have_the_unit_of_the_run(
+    truth: Trajectory,
+    make_frames: Callable[..., list[FrameRecord]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    scale: ScaleKind,
+    unit: str,
+) -> None:
+    axes = pytest.importorskip('matplotlib.axes', reason='matplotlib is not installed (extra: evaluation)')
+    labels: list[str] = []
+    monkeypatch.setattr(axes.Axes, 'set_ylabel', lambda self, label, **how: labels.append(label))
+    frames = [replace(frame, pose=frame.pose and replace(frame.pose, scale=scale)) for frame in make_frames(truth)]
+    draw_run(score_run(frames, None), 'made up', tmp_path / 'run.png')
+    assert len([label for label in labels if unit in label]) == 2
 
 
 def test_an_empty_run_becomes_a_picture_too(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from kp2d_ros.core.errors import DataError
 from kp2d_ros.core.se3 import rotation_from_vector, transform_from
 from kp2d_ros.recordings.camera_yaml import CameraInfoFields
-from kp2d_ros.recordings.stereo_rig import left_from_right_of, rectified_rig
+from kp2d_ros.recordings.stereo_rig import find_rig, left_from_right_of, rectified_rig, rig_from_frames
 
 K = (500.0, 0.0, 320.0, 0.0, 500.0, 240.0, 0.0, 0.0, 1.0)
 
@@ -97,3 +97,37 @@ def test_two_cameras_that_look_the_same_way_need_a_baseline_alone() -> None:
 def test_numbers_that_are_those_of_no_camera_are_refused(changes: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
         left_from_right_of(fields(), fields(**{'p3': -48.0, **changes}), False)
+
+
+def test_frames_give_the_rig_of_raw_images_and_the_distance_of_rectified_ones() -> None:
+    pose = transform_from(rotation_from_vector(np.array([0.0, 0.1, 0.0])), np.array([0.3, 0.4, 0.0]))
+    np.testing.assert_array_equal(rig_from_frames(pose, False).left_from_right, pose)
+    np.testing.assert_array_equal(rig_from_frames(pose, True).left_from_right, rectified_rig(0.5).left_from_right)
+    pose[0, 3] = -0.3
+    assert 'swapped' in rig_from_frames(pose, True).warning
+    assert rig_from_frames(None, True) is rig_from_frames(np.eye(4), True) is None
+
+
+@pytest.mark.parametrize(
+    ('p3', 'frames', 'baseline', 'expected'),
+    [
+        (-48.0, 0.3, 0.0, 0.12),
+        (-48.0, 0.3, 0.5, 0.12),
+        (0.0, 0.3, 0.5, 0.3),
+        (0.0, 0.0, 0.5, 0.5),
+        (0.0, 0.0, 0.0, None),
+        (None, 0.3, 0.5, 0.3),
+        (None, 0.0, 0.5, 0.5),
+        (None, 0.0, 0.0, None),
+    ],
+)
+def test_the_calibration_knows_before_the_frames_and_they_before_the_option(
+    p3: Any, frames: float, baseline: float, expected: Any
+) -> None:
+    right = None if p3 is None else fields(p3)
+    pose = transform_from(np.eye(3), np.array([frames, 0.0, 0.0]))
+    rig = find_rig((fields(), right), True, lambda: pose, baseline)
+    assert (rig.left_from_right is None) is (expected is None) is bool(rig.reason)
+    if expected is not None:
+        assert rig.left_from_right[0, 3] == pytest.approx(expected)
+    assert ('is not used' in rig.warning) is (p3 == -48.0 and baseline == 0.5)

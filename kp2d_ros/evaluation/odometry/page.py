@@ -225,7 +225,7 @@ def _paths(entries: list[Entry]) -> bytes | None:
             shown[name] = score_trajectory(paths[name], paths[names[0]]).aligned
         except DataError:
             continue
-    return trajectory_picture(None, shown)
+    return trajectory_picture(None, shown, entries[0].score.is_metric)
 
 
 def _within(truth: Trajectory, entry: Entry) -> Trajectory:
