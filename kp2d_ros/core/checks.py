@@ -51,14 +51,22 @@ def check_image(image: npt.NDArray[Any]) -> None:
         )
 
 
+def are_of_one_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
+    """
+    Whether one image is the other resized, by their sizes (height, width): a pixel more or less may be left of a
+    division.
+    """
+    return abs(size[1] * other[0] - size[0] * other[1]) <= max(*size, *other)
+
+
 def check_registered(image_size: tuple[int, int], depth_size: tuple[int, int]) -> None:
     """
-    Refuse depth that cannot belong to an image: its (height, width) must be that of the image, or smaller by a factor.
+    Refuse depth that cannot belong to an image: its (height, width) must be that of the image, or another by a factor.
 
     :raises DataError: if it is not.
     """
     (height, width), (rows, columns) = image_size, depth_size
-    if abs(width * rows - height * columns) > max(width, height):  # a pixel more or less may be left of a division
+    if not are_of_one_shape(image_size, depth_size):
         raise DataError(
             f'found depth of {columns}x{rows} for an image of {width}x{height}, expected one of its shape: '
             'depth must be registered to the image'

@@ -17,12 +17,12 @@ from typing import Protocol
 import numpy as np
 
 from kp2d_ros.core.cameras import CameraModel
-from kp2d_ros.core.errors import DataError
+from kp2d_ros.core.checks import check_registered
 from kp2d_ros.core.records import DepthImage, Float32Array, Float64Array, ImageArray, Keypoints, RightImage
 from kp2d_ros.core.rectification import RectifiedRig, rectify_rig
 from kp2d_ros.core.settings import Settings, setting
 from kp2d_ros.odometry.alignment import AlignableImage, AlignmentConfig, align
-from kp2d_ros.odometry.image_size import fits_size, shrink_image
+from kp2d_ros.odometry.image_size import shrink_image
 from kp2d_ros.odometry.matching import MatchingConfig, match_where
 from kp2d_ros.odometry.rays import InverseDepths, Rays, place_depths, rays_from_pixels, unknown_depths
 
@@ -186,11 +186,7 @@ class DepthMap:
         :raises DataError: if it shows more or less than that image.
         """
         height, width = depth.metres.shape
-        if not fits_size((height, width), size):
-            raise DataError(
-                f'depth image: found {width}x{height} for an image of {size[1]}x{size[0]}, expected the same shape: '
-                'depth registered to the image'
-            )
+        check_registered(size, (height, width))
         self._metres = depth.metres
         self._scale = np.array([width / size[1], height / size[0]])
         self._config = config

@@ -32,14 +32,3 @@ def unshrink_pixels(xy: Float32Array, scale: Float64Array) -> Float32Array:
     Pixels (N, 2) of an image before it was shrunk by ``scale``, of those after; pixel edges fall on pixel edges.
     """
     return xy if (scale == 1.0).all() else np.asarray((xy + 0.5) / scale - 0.5, np.float32)
-
-
-def fits_size(size: tuple[int, int], other: tuple[int, int]) -> bool:
-    """
-    Whether an image of one size (height, width) shows as much as one of another, resized: the same aspect, but for the
-    pixel that rounding takes or adds.
-    """
-    smaller, larger = sorted([size, other])
-    lowest = max((short - 1) / long for short, long in zip(smaller, larger, strict=True))
-    highest = min((short + 1) / long for short, long in zip(smaller, larger, strict=True))
-    return lowest < highest

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from kp2d_ros.core.checks import are_of_one_shape
 from kp2d_ros.core.errors import ConfigError
 from kp2d_ros.core.records import BoolArray, Float64Array
-from kp2d_ros.odometry.image_size import fits_size
 
 _JPEG_START = b'\xff\xd8'
 _JPEG_BLACK = 127  # a lossy image has no clean black
@@ -65,7 +65,7 @@ class KeypointMask:
         inside = ((edges >= (left, top)) & (edges < corner - (right, bottom))).all(axis=1)
         if self.pixels is None:
             return np.asarray(inside)
-        if not fits_size((self.pixels.shape[0], self.pixels.shape[1]), size):
+        if not are_of_one_shape((self.pixels.shape[0], self.pixels.shape[1]), size):
             raise ConfigError(
                 f'mask: found an image of {_written(self.pixels.shape[::-1])} for images of '
                 f'{_written(np.round(corner / scale))}, expected one of that size or that shape'

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kp2d_ros.core.checks import check_image, check_shape
+from kp2d_ros.core.checks import are_of_one_shape, check_image, check_registered, check_shape
 from kp2d_ros.core.errors import BackendError, ConfigError, DataError, Kp2dError, ShapeError
 
 
@@ -66,3 +66,27 @@ def test_a_list_is_no_image() -> None:
 @pytest.mark.parametrize('error', [ConfigError, ShapeError, DataError, BackendError])
 def test_every_error_belongs_to_one_family(error: Any) -> None:
     assert issubclass(error, Kp2dError)
+
+
+@pytest.mark.parametrize(
+    ('size', 'other', 'fits'),
+    [
+        ((480, 640), (480, 640), True),
+        ((240, 320), (480, 640), True),
+        ((375, 1242), (187, 621), True),
+        ((376, 1241), (188, 620), True),
+        ((480, 640), (720, 1280), False),
+        ((480, 848), (480, 640), False),
+        ((640, 480), (480, 640), False),
+        ((48, 48), (48, 64), False),
+    ],
+)
+def test_sizes_fit_if_one_image_is_the_other_resized(size: tuple[int, int], other: tuple[int, int], fits: bool) -> None:
+    assert are_of_one_shape(size, other) is fits
+    assert are_of_one_shape(other, size) is fits
+
+
+def test_depth_of_another_shape_does_not_belong_to_an_image() -> None:
+    check_registered((480, 640), (240, 320))
+    with pytest.raises(DataError, match='found depth of 848x480 for an image of 1280x720, expected one of its shape'):
+        check_registered((720, 1280), (480, 848))

@@ -61,3 +61,11 @@ def test_the_second_camera_may_be_at_any_side(offset: tuple[float, float, float]
     apart = left @ rig.from_left.T - right @ rig.from_right.T
     np.testing.assert_allclose(apart, [[np.linalg.norm(offset), 0.0, 0.0]] * 2, atol=1e-12)
     assert (points @ rig.from_left.T)[:, 2].min() > 3.5  # still before the cameras
+
+
+def test_the_axes_look_to_where_the_two_cameras_look_on_average() -> None:
+    for angle in (0.2, -0.3):
+        turned = rotation_from_vector(np.array([angle, 0.0, 0.0]))  # about the baseline
+        rig = rectify_rig(transform_from(turned, np.array([0.1, 0.0, 0.0])))
+        np.testing.assert_allclose(rig.from_left, rotation_from_vector(np.array([-0.5 * angle, 0, 0])), atol=1e-12)
+        np.testing.assert_allclose(rig.from_right, rig.from_left.T, atol=1e-12)

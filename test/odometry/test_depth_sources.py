@@ -386,7 +386,7 @@ def test_no_keypoints_have_no_depth() -> None:
 
 
 def test_depth_of_another_shape_is_refused() -> None:
-    with pytest.raises(DataError, match='depth image: found 60x40 for an image of 64x48, expected the same shape'):
+    with pytest.raises(DataError, match='found depth of 60x40 for an image of 64x48, expected one of its shape'):
         DepthMap(DepthImage(0, np.ones((40, 60), np.float32)), (48, 64), RgbdConfig())
 
 

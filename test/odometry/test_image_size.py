@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from kp2d_ros.odometry.image_size import fits_size, shrink_image, unshrink_pixels
+from kp2d_ros.odometry.image_size import shrink_image, unshrink_pixels
 
 
 @pytest.mark.parametrize(
@@ -50,21 +50,3 @@ def test_what_is_found_in_the_shrunk_image_lies_where_it_is_in_the_large_one(rng
 def centroid(image: np.ndarray) -> tuple[float, float]:
     moments = cv2.moments(image)
     return moments['m10'] / moments['m00'], moments['m01'] / moments['m00']
-
-
-@pytest.mark.parametrize(
-    ('size', 'other', 'fits'),
-    [
-        ((480, 640), (480, 640), True),
-        ((240, 320), (480, 640), True),
-        ((375, 1242), (187, 621), True),
-        ((376, 1241), (188, 620), True),
-        ((480, 640), (720, 1280), False),
-        ((480, 848), (480, 640), False),
-        ((640, 480), (480, 640), False),
-        ((48, 48), (48, 64), False),
-    ],
-)
-def test_sizes_fit_if_one_image_is_the_other_resized(size: tuple[int, int], other: tuple[int, int], fits: bool) -> None:
-    assert fits_size(size, other) is fits
-    assert fits_size(other, size) is fits
