@@ -315,8 +315,9 @@ def test_a_far_scene_gives_rotations_and_no_metres(
     rig: Rig, new_scene: NewScene, pose: MakePose, rng: np.random.Generator
 ) -> None:
     scene = new_scene(rng.uniform((-4000, -3000, 4000), (4000, 3000, 9000), (900, 3)))
-    truth = [pose((0.3 * k, 0, 0), (0, 0.01 * k, 0)) for k in range(7)]
+    truth = [pose((0.3 * k, 0, 0), (0, 0.08 * k, 0)) for k in range(8)]  # on to another reference
     results = rig.play(scene, truth, rng, **FAULTS)
+    assert results[-1].pose.reference_seq > 0
     assert segments_of(results) == {0}
     assert TrackingState.LOST not in states_of(results)
     for result, true in zip(results[1:], truth[1:], strict=True):

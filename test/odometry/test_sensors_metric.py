@@ -77,6 +77,11 @@ def test_lengths_are_metres(rig: Rig, corridor: Scene, pose: MakePose, rng: np.r
     for result, true in zip(results, truth, strict=True):
         assert error_of(result, true, truth[0]) < 0.01 + 0.015 * abs(true[2, 3])
     known = results[-1].inverse_depth_sigma < 0.1 * results[-1].inverse_depth
+    is_new = results[-1].track_ages == 0
+    assert (known & is_new).sum() > 5  # what is seen for the first time is measured at once
+    assert np.median(results[-1].inverse_depth_sigma[known & ~is_new]) < np.median(
+        results[-1].inverse_depth_sigma[known & is_new]
+    )
     assert known.sum() > 50
     rows, xy = corridor.visible(truth[-1])
     z = (np.column_stack([corridor.landmarks[rows], np.ones(len(rows))]) @ np.linalg.inv(truth[-1]).T)[:, 2]
@@ -140,6 +145,36 @@ def test_where_no_depth_was_ever_measured_directions_flow_and_lengths_are_not_cl
         assert rotation_error_deg(result, true, truth[0]) < 0.5
     along = results[1].pose.covariance[2, 2]  # the direction is known, the length is not
     assert 0.5 < along < 2.0
+
+
+@pytest.mark.parametrize('sensor', ['stereo', 'rgbd'])
+def test_a_reference_without_depths_gives_way_to_the_next_view_that_has_some(
+    rig: Rig, room: Scene, pose: MakePose, rng: np.random.Generator
+) -> None:
+    truth = [pose((0.05 * k, 0, 0)) for k in range(5)]  # too slow to need another reference
+    rig.has_right = rig.has_depth = False
+    first = rig.look(room, truth[0], rng, noise_px=0.1)
+    rig.has_right = rig.has_depth = True
+    results = rig.play(room, truth[1:], rng, noise_px=0.1)
+    assert not np.isfinite(first.inverse_depth_sigma).any()
+    assert states_of(results) == [TrackingState.DEGRADED, *3 * [TrackingState.OK]]
+    assert {result.pose.reference_seq for result in results[1:]} == {1}
+    assert error_of(results[-1], truth[-1], truth[1]) < 0.02
+
+
+@pytest.mark.parametrize('sensor', ['stereo', 'rgbd'])
+def test_after_a_new_beginning_no_motion_is_a_steady_one(
+    rig: Rig, corridor: Scene, pose: MakePose, rng: np.random.Generator
+) -> None:
+    truth = drive(pose, 7)
+    rig.play(corridor, truth[:4], rng, noise_px=0.2)
+    rig.camera = rig.right_camera = SMALL
+    rig.has_right = rig.has_depth = False
+    results = rig.play(corridor, truth[4:], rng, noise_px=0.2)
+    assert results[0].state is TrackingState.INITIALISING
+    for result in results[1:]:
+        assert 'steady motion' not in result.pose.reason
+        np.testing.assert_array_equal(place_of(result), place_of(results[0]))
 
 
 @pytest.mark.parametrize('sensor', ['stereo', 'rgbd'])
