@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kp2d_ros.core.records import Frame, Keypoints, Sensor
+from kp2d_ros.core.records import DepthImage, Frame, Keypoints, RightImage, Sensor
 from kp2d_ros.doctor.examination import Doctor, ExaminationConfig
 from kp2d_ros.doctor.findings import Finding, Severity
 
@@ -65,3 +65,20 @@ def test_images_that_change_their_size_are_no_trouble(extract: Any, simulate: Ca
         doctor.show(frame)
         doctor.show(replace(frame, stamp_ns=frame.stamp_ns + 1, camera=None, image=frame.image[:100, :200].copy()))
     assert doctor.looks == 7 and doctor.findings()  # the first at once, the last one not yet
+
+
+@pytest.mark.parametrize('size', [(1, 1), (2, 3), (9, 16), (20, 300), (300, 20), (64, 48)])
+@pytest.mark.parametrize('sensor', list(Sensor))
+def test_whatever_is_in_an_image_of_any_size_the_doctor_has_finite_findings(
+    size: tuple[int, int], sensor: Sensor, extract: Any, rng: np.random.Generator
+) -> None:
+    doctor = Doctor(sensor, extract)
+    noise = rng.integers(0, 256, size, np.uint8)
+    for seq in range(12):
+        image = np.roll(noise, 3 * seq, axis=1) if seq < 10 else np.zeros_like(noise)
+        metres = rng.choice([0.0, np.nan, np.inf, -1.0, 1.0, 3.0], size).astype(np.float32)
+        right = RightImage(seq, np.roll(image, -2, axis=1), None, np.eye(4) if seq % 2 else None)
+        colored = np.dstack([image] * 3) if seq % 3 else image
+        doctor.show(Frame(seq, seq * 10**8, colored, right=right, depth=DepthImage(seq, metres)))
+        for finding in doctor.findings():
+            assert np.isfinite([*finding.values.values()]).all(), finding
