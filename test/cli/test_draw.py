@@ -67,6 +67,15 @@ def test_every_second_frame_of_a_folder_is_drawn(
     assert '3 pictures' in capsys.readouterr().out
 
 
+def test_what_is_masked_is_shaded(images: Any, tmp_path: Path) -> None:
+    words = [str(images), '--method', 'orb', '--max-frames', '1', '--quiet']
+    assert main([*words, '--out', str(tmp_path / 'plain')]) == 0
+    assert main([*words, '--out', str(tmp_path / 'masked'), 'mask_border_px=[16,0,0,0]']) == 0
+    plain, masked = (cv2.imread(str(tmp_path / name / 'frame_000000.jpg'))[50:110] for name in ('plain', 'masked'))
+    redness = [np.median(picture[:, :12, 2].astype(int) - picture[:, :12, 0]) for picture in (plain, masked)]
+    assert redness[1] > redness[0] + 30
+
+
 def test_a_video_becomes_a_video(images: Any, tmp_path: Path) -> None:
     first, second = tmp_path / 'first.avi', tmp_path / 'second.mp4'
     assert main([str(images), '--out', str(first), '--max-frames', '3', '--quiet']) == 0

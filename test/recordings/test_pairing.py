@@ -91,6 +91,13 @@ def test_a_stream_gives_the_pairs_of_the_lists(rng: np.random.Generator, delay: 
     assert (pairing.counts, pairing.pair_count) == ([len(first), len(second)], len(pairs))
 
 
+def test_who_comes_later_may_be_nearer() -> None:
+    pairs, _ = stream([0, 15 * MS, 100 * MS], [12 * MS, 101 * MS])
+    assert pairs == [(15 * MS, 12 * MS), (100 * MS, 101 * MS)]
+    pairs, _ = stream([10 * MS, 100 * MS], [0, 12 * MS, 101 * MS])
+    assert pairs == [(10 * MS, 12 * MS), (100 * MS, 101 * MS)]
+
+
 def test_a_camera_that_falls_silent_holds_nobody_for_ever() -> None:
     pairs, pairing = stream([k * 100 * MS for k in range(1000)], [0, 99900 * MS])
     assert pairs == [(0, 0), (99900 * MS, 99900 * MS)]
