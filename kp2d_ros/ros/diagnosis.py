@@ -49,7 +49,8 @@ class PairFacts:
     How well two topics fit each other, over the last seconds: the messages of each and the ``pairs`` made of them.
 
     ``rates`` are per second of their stamps, 0 where unknown. ``offset_s`` is the median by which stamps of the second
-    topic are later than the nearest ones of the first, NaN where unknown; ``tolerance_s`` how far they may be apart.
+    topic are later than those of the first in a pair, or than the nearest ones where there is no pair, NaN where
+    unknown; ``tolerance_s`` is how far they may be apart.
     """
 
     counts: tuple[int, int]

@@ -171,7 +171,7 @@ class Synchroniser:
         self._sides = (_Side(), _Side())
         self._matchers = {0: make_matcher(rule)}  # by run; two while one topic went back and the other did not yet
         self._pairs = self._left_out = 0
-        self._paired_at: deque[float] = deque(maxlen=_WATCHED)
+        self._paired: deque[tuple[float, int]] = deque(maxlen=_WATCHED)  # time of arrival, how much later side 1 is
 
     def add(self, side: int, message: Any) -> None:
         """
@@ -190,7 +190,8 @@ class Synchroniser:
         for first, second in self._matchers[mine.run].add(side, item):
             self._left_out = max(self._left_out, first.number - self._pairs)
             self._pairs += 1
-            self._paired_at.append(monotonic())
+            later_ns = ns_from_time(second.header.stamp) - ns_from_time(first.header.stamp)
+            self._paired.append((monotonic(), later_ns))
             self._on_pair(first.message, second.message, self._left_out)
 
     def facts(self) -> PairFacts:
@@ -199,11 +200,12 @@ class Synchroniser:
         """
         first, second = (side.stamps_ns() for side in self._sides)
         since = monotonic() - _WATCHED_SECONDS
+        paired_ns = [later_ns for at, later_ns in self._paired if at > since]
         return PairFacts(
             counts=(len(first), len(second)),
             rates=(_rate(first), _rate(second)),
-            pairs=sum(at > since for at in self._paired_at),
-            offset_s=_offset_s(first, second),
+            pairs=len(paired_ns),
+            offset_s=float(np.median(paired_ns)) * 1e-9 if paired_ns else _offset_s(first, second),
             tolerance_s=self._rule.tolerance_ns * 1e-9,
         )
 

@@ -17,6 +17,7 @@ pytest.importorskip('kp2d_ros.msg', reason='needs ROS 2 and the generated messag
 pytestmark = pytest.mark.ros
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus  # noqa: E402
+from geometry_msgs.msg import TransformStamped  # noqa: E402
 from lifecycle_msgs.msg import State  # noqa: E402
 from nav_msgs.msg import Odometry  # noqa: E402
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2  # noqa: E402
@@ -67,6 +68,7 @@ class Sensor:
             self.infos.publish(self.rig.camera_info())
             if self.right_infos is not None:
                 info = self.rig.camera_info()
+                info.header.frame_id = 'right_camera'
                 info.p[3] = -FOCAL_PX * self.baseline
                 self.right_infos.publish(info)
             return bool(self.rig.node.inputs.calibrations.wait(0.0))
@@ -126,7 +128,7 @@ def sensor(request: pytest.FixtureRequest) -> str:
 
 
 def test_a_way_comes_out_in_metres(rig: Rig, sensor: str) -> None:
-    rig.start(sensor=sensor, rgbd__max_depth=20.0)
+    rig.start(mode='replay', sensor=sensor, rgbd__max_depth=20.0)
     odometry, poses = rig.listen(Odometry, 'odometry'), rig.listen(RelativePose, 'relative_pose')
     clouds = rig.listen(PointCloud2, 'points')
     scene = Sensor(rig, sensor)
@@ -156,7 +158,7 @@ def test_a_way_comes_out_in_metres(rig: Rig, sensor: str) -> None:
 
 
 def test_on_loss_the_pose_holds_still_with_a_growing_covariance_and_goes_on_afterwards(rig: Rig, sensor: str) -> None:
-    rig.start(sensor=sensor, rgbd__max_depth=20.0)
+    rig.start(mode='replay', sensor=sensor, rgbd__max_depth=20.0)
     odometry = rig.listen(Odometry, 'odometry')
     scene = Sensor(rig, sensor)
     rig.spin_until(rig.node.outputs.publishers['odometry'].get_subscription_count)
@@ -291,7 +293,24 @@ def test_without_a_baseline_keypoints_flow_and_the_pose_says_what_is_missing(
 
 
 def test_a_baseline_of_the_parameter_counts_where_nobody_else_says_it(rig: Rig) -> None:
-    rig.start(sensor='stereo', baseline=APART * STEP_M)
+    rig.start(mode='replay', sensor='stereo', baseline=APART * STEP_M)
+    odometry = rig.listen(Odometry, 'odometry')
+    scene = Sensor(rig, 'stereo', baseline=0.0)
+    rig.spin_until(rig.node.outputs.publishers['odometry'].get_subscription_count)
+    scene.send_infos()
+    scene.play(range(4))
+    rig.spin_until(lambda: len(odometry) == 3)
+    assert odometry[-1].pose.pose.position.y == pytest.approx(-3 * STEP_M, rel=0.05)
+
+
+def test_a_baseline_comes_from_tf_where_p_does_not_say_it(rig: Rig) -> None:
+    tf2_ros = pytest.importorskip('tf2_ros', reason='needs the ROS package tf2_ros', exc_type=ImportError)
+    place = TransformStamped(child_frame_id='right_camera')
+    place.header.frame_id = 'camera'
+    place.transform.translation.x, place.transform.rotation.w = APART * STEP_M, 1.0
+    broadcaster = tf2_ros.StaticTransformBroadcaster(rig.neighbour)
+    broadcaster.sendTransform(place)
+    rig.start(sensor='stereo', mode='replay', baseline=5.0)
     odometry = rig.listen(Odometry, 'odometry')
     scene = Sensor(rig, 'stereo', baseline=0.0)
     rig.spin_until(rig.node.outputs.publishers['odometry'].get_subscription_count)

@@ -215,6 +215,13 @@ def test_rates_and_the_offset_are_those_of_the_stamps() -> None:
     assert facts.tolerance_s == 0.02
 
 
+def test_the_offset_of_pairs_is_theirs_whatever_waits_beside_them() -> None:
+    desk = Desk(NEAR)
+    desk.add(FIRST, SECOND)
+    desk.add(SECOND_SIDE, SECOND + 3 * MS, SECOND + 103 * MS, SECOND + 203 * MS)
+    assert desk.synchroniser.facts().offset_s == pytest.approx(0.003)
+
+
 def test_the_offset_is_the_median_to_the_nearest_stamp() -> None:
     desk = Desk()
     desk.add(FIRST, *(SECOND + n * 100 * MS for n in range(9)))
