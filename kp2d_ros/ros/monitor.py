@@ -6,6 +6,7 @@ Looks at the node once a second: says why nothing comes out, and publishes the d
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from time import monotonic
 
@@ -74,9 +75,9 @@ class Monitor:
 
     def _say(self, what: str, sentence: str, key: str = '') -> None:
         """
-        :param key: by which it is known that it was said; empty: by the sentence, which has no numbers that change.
+        :param key: by which it is known that it was said; empty: by the sentence without its numbers, which change.
         """
-        now, key = monotonic(), key or sentence
+        now, key = monotonic(), key or re.sub(r'[0-9.]+', '#', sentence)
         if sentence and now - self._said_at.get(key, -float('inf')) > _REPEAT_SECONDS:
             self._said_at = {s: at for s, at in self._said_at.items() if now - at <= _REPEAT_SECONDS}
             self._said_at[key] = now
