@@ -15,6 +15,7 @@ from kp2d_ros.core.records import TrackingState
 _TELLING_COUNT = 5  # messages of a topic that tell its rate
 _USUAL_SHARE = 0.8  # of the messages of the faster topic that have a partner
 _LARGE_OFFSET_S = 0.02
+_SHORT_OFFSET_S = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,16 +206,23 @@ def _why_no_pairs(image: TopicFacts, second: SecondInput) -> str:
     if silent is not None:
         other = next(topic for topic in topics if topic is not silent)
         return f'{other.topic} arrives, but of what belongs to it nothing: {why_no_messages(silent)}'
+    both = f'{image.topic} and {second.image.topic} arrive, but no two messages belong together'
+    if abs(pairs.offset_s) <= pairs.tolerance_s:
+        return f'{both}: their stamps fit, but one arrives too long after the other; set sync_queue higher'
     limit = f'more than sync_tolerance_s ({pairs.tolerance_s:g} s)' if pairs.tolerance_s else 'but must be equal'
-    needed = f'approx_sync:=approximate with sync_tolerance_s above {abs(pairs.offset_s):.3f} pairs them'
+    needed = 'approx_sync:=approximate'
+    if abs(pairs.offset_s) > _LARGE_OFFSET_S or pairs.tolerance_s:
+        needed += f' with sync_tolerance_s above {abs(pairs.offset_s):.3f}'
     return (
-        f'{image.topic} and {second.image.topic} arrive, but no two messages belong together: the stamps of the second '
-        f'are {_offset(pairs.offset_s)} (median), {limit}; have both triggered together, or {needed}'
+        f'{both}: the stamps of the second are {_offset(pairs.offset_s)} (median), {limit}; '
+        f'have both triggered together, or {needed} pairs them'
     )
 
 
 def _offset(seconds: float) -> str:
     size = f'{abs(seconds) * 1e3:.1f} ms' if abs(seconds) < 1 else f'{abs(seconds):.3g} s'
+    if abs(seconds) < _SHORT_OFFSET_S:
+        size = f'{abs(seconds) * 1e6:.3g} us'
     return f'{size} {"later" if seconds > 0 else "earlier"}'
 
 

@@ -114,6 +114,10 @@ def test_the_offset_of_stamps_is_told_in_its_direction_and_with_its_limit() -> N
     late = why_no_output(paired(pairs=0, offset_s=0.030))
     assert 'the stamps of the second are 30.0 ms later (median), but must be equal' in late
     assert late.endswith('approx_sync:=approximate with sync_tolerance_s above 0.030 pairs them')
+    slight = why_no_output(paired(pairs=0, offset_s=2.5e-6))
+    assert 'are 2.5 us later (median), but must be equal' in slight
+    assert slight.endswith('or approx_sync:=approximate pairs them')
+    assert why_no_output(paired(pairs=0)).endswith('after the other; set sync_queue higher')
     early = why_no_output(paired(pairs=0, offset_s=-5.25, tolerance_s=0.02))
     assert '5.25 s earlier (median), more than sync_tolerance_s (0.02 s)' in early
 
