@@ -71,11 +71,21 @@ class MotionConfig:
         8, 'fewer points of known depth do not hold the scale', minimum=4, maximum=10000, runtime=True
     )
     covariance_factor: float = setting(
-        10.0,
+        2.0,
         'factor on the covariance: neighbouring keypoints err together, 1 takes their errors as independent',
         minimum=1.0,
         maximum=1000.0,
         runtime=True,
+    )
+    systematic_px: float = setting(
+        0.2,
+        'error that all keypoints of an image share (what a calibration leaves, a rolling shutter), in the covariance',
+        minimum=0.0,
+        maximum=10.0,
+        runtime=True,
+    )
+    systematic_share: float = setting(
+        0.01, 'the same for a translation, as a share of its length', minimum=0.0, maximum=1.0, runtime=True
     )
     degraded_inliers: int = setting(
         30, 'a pose with fewer matches that agree is DEGRADED', minimum=0, maximum=10000, runtime=True
@@ -146,7 +156,7 @@ def estimate_motion(
     inlier[rows] = motion.inlier
     motion = replace(
         motion,
-        covariance=motion.covariance if motion.model is PoseModel.NONE else _widened(motion, config.covariance_factor),
+        covariance=motion.covariance if motion.model is PoseModel.NONE else _widened(usable, motion, config),
         inlier=inlier,
         depths=place_depths(len(pairs), rows, motion.depths),
     )
@@ -199,16 +209,29 @@ def _estimate(
     return _rotation_only(pairs, seen)
 
 
-def _widened(motion: Motion, factor: float) -> Float64Array:
+def _widened(pairs: MatchedRays, motion: Motion, config: MotionConfig) -> Float64Array:
     """
-    The covariance times a factor, but for what is unknown rather than uncertain: the length or the whole translation.
+    The covariance with what the residuals do not show: errors that neighbouring keypoints have in common, by a factor,
+    and those that all have, which are added.
+
+    What is unknown rather than uncertain stays: the length of a first step, the translation beside a rotation.
     """
+    factor, translation = config.covariance_factor, motion.reference_from_current[:3, 3]
+    angle = config.systematic_px / float(np.median(pairs.current.px_per_unit))
     covariance = factor * motion.covariance
-    translation = motion.reference_from_current[:3, 3]
-    if motion.begins_chain:
-        covariance[:3, :3] -= (factor - 1.0) * np.outer(translation, translation)
-    elif motion.model is PoseModel.ROTATION:
+    covariance[3:, 3:] += angle**2 * np.eye(3)
+    if motion.model is PoseModel.ROTATION:
         covariance[:3, :3] = motion.covariance[:3, :3]
+        return covariance
+    known = is_known(motion.depths)
+    distance = 1.0 / float(np.median(motion.depths.value[known])) if known.any() else 0.0
+    length = float(np.linalg.norm(translation))
+    shared = ((angle * distance) ** 2 + (config.systematic_share * length) ** 2) * np.eye(3)
+    if not motion.begins_chain:
+        covariance[:3, :3] += shared
+        return covariance
+    across = np.eye(3) - np.outer(translation, translation) / max(length, 1e-12) ** 2
+    covariance[:3, :3] += across @ shared @ across - (factor - 1.0) * np.outer(translation, translation)
     return covariance
 
 

@@ -18,6 +18,8 @@ from kp2d_ros.odometry.frontend import FrontendConfig
 if TYPE_CHECKING:
     from test.odometry.conftest import Player, Scene
 
+# The noise of these scenes is independent, and their calibration perfect.
+INDEPENDENT = {'covariance_factor': 1.0, 'systematic_px': 0.0, 'systematic_share': 0.0}
 FAULTS = {'noise_px': 0.4, 'outlier_share': 0.15}
 
 
@@ -32,7 +34,7 @@ def test_errors_of_the_poses_fit_their_covariances(
     new_player: Callable[..., Player], corridor: Scene, pose: Callable[..., NDArray[Any]], rng: np.random.Generator
 ) -> None:
     truth = drive(pose, 30)
-    config = build(FrontendConfig, {'motion': {'covariance_factor': 1.0}})  # the noise of this scene is independent
+    config = build(FrontendConfig, {'motion': INDEPENDENT})
     results = new_player(config).play(corridor, truth, rng, **FAULTS)
     squares = []
     for result in results[2:]:
@@ -50,7 +52,7 @@ def test_the_covariance_is_widened_but_for_what_is_unknown(
 ) -> None:
     covariances = []
     for factor in (1.0, 9.0):
-        config = build(FrontendConfig, {'motion': {'covariance_factor': factor}})
+        config = build(FrontendConfig, {'motion': {**INDEPENDENT, 'covariance_factor': factor}})
         results = new_player(config).play(corridor, drive(pose, 3), np.random.default_rng(1), **FAULTS)
         covariances.append([result.pose.covariance for result in results[1:]])
         direction = results[1].pose.reference_from_current[:3, 3]
@@ -58,3 +60,36 @@ def test_the_covariance_is_widened_but_for_what_is_unknown(
         np.testing.assert_allclose(along, 1.0)  # the length is 1 by definition
     np.testing.assert_allclose(covariances[1][0][3:, 3:], 9.0 * covariances[0][0][3:, 3:])
     np.testing.assert_allclose(covariances[1][1], 9.0 * covariances[0][1])
+
+
+def test_an_error_that_all_keypoints_share_is_added_to_the_covariance(
+    new_player: Callable[..., Player], corridor: Scene, pose: Callable[..., NDArray[Any]]
+) -> None:
+    found = {}
+    for shared_px in (0.0, 0.5):
+        config = build(FrontendConfig, {'motion': {**INDEPENDENT, 'systematic_px': shared_px}})
+        results = new_player(config).play(corridor, drive(pose, 3), np.random.default_rng(1), **FAULTS)
+        found[shared_px] = [result.pose for result in results[1:]]
+    angle = 0.5 / corridor.camera.fx
+    for plain, widened in zip(found[0.0], found[0.5], strict=True):
+        assert plain is not None and widened is not None
+        np.testing.assert_array_equal(plain.reference_from_current, widened.reference_from_current)
+        more = widened.covariance - plain.covariance
+        np.testing.assert_allclose(more[3:, 3:], angle**2 * np.eye(3), rtol=0.05, atol=1e-8)
+        assert np.linalg.eigvalsh(more[:3, :3])[1:].min() > 0  # across the direction at least
+    first = found[0.5][0].reference_from_current[:3, 3]
+    np.testing.assert_allclose(first @ found[0.5][0].covariance[:3, :3] @ first, 1.0)  # the length is 1 by definition
+
+
+def test_a_share_of_the_length_is_added_to_the_translation(
+    new_player: Callable[..., Player], corridor: Scene, pose: Callable[..., NDArray[Any]]
+) -> None:
+    covariances = []
+    for share in (0.0, 0.05):
+        config = build(FrontendConfig, {'motion': {**INDEPENDENT, 'systematic_share': share}})
+        results = new_player(config).play(corridor, drive(pose, 3), np.random.default_rng(1), **FAULTS)
+        covariances.append(results[2].pose.covariance)
+        step = results[2].pose.reference_from_current[:3, 3]
+    expected = np.zeros((6, 6))
+    expected[:3, :3] = 0.05**2 * (step @ step) * np.eye(3)
+    np.testing.assert_allclose(covariances[1] - covariances[0], expected, atol=1e-12)
