@@ -9,6 +9,7 @@ A rectangle seen by a camera is a homography of the ray (x, y, 1): with rows U, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -140,7 +141,14 @@ def _interpolate(values: Float64Array, count: int, samples: int) -> Float64Array
     return total
 
 
-def build_atlas(surfaces: list[Surface], texels: float, seed: int) -> Atlas:
+def fitting_texels(camera: CameraModel) -> float:
+    """
+    Texels per metre of surfaces that a camera sees sharply.
+    """
+    return camera.focal_px / _SHARP_FROM
+
+
+def build_atlas(surfaces: Sequence[Surface], texels: float, seed: int) -> Atlas:
     """
     Paint every surface at about ``texels`` texels per metre, light it, and pack the pyramids into one image.
     """
@@ -265,17 +273,21 @@ def _meet(rays: RayTable, views: list[_View]) -> _Hits:
 
 class Renderer:
     """
-    Draws surfaces as one camera sees them; textures and rays are made once.
+    Draws surfaces as one camera sees them; rays are made once.
     """
 
-    def __init__(self, surfaces: list[Surface], camera: CameraModel, *, samples: int, seed: int, color: bool) -> None:
+    def __init__(
+        self, surfaces: Sequence[Surface], atlas: Atlas, camera: CameraModel, *, samples: int, color: bool
+    ) -> None:
+        """
+        :param atlas: the surfaces, painted as finely as :func:`fitting_texels` says.
+        """
         self._surfaces = surfaces
         self._samples = samples
         self._rays = trace_lens(camera, samples)
         self._centre_rays = trace_lens(camera, 1)
-        texels = camera.focal_px / _SHARP_FROM
-        self._atlas = build_atlas(surfaces, texels, seed)
-        self._log_texels = np.float32(np.log2(texels))
+        self._atlas = atlas
+        self._log_texels = np.float32(np.log2(fitting_texels(camera)))
         self._picture = self._atlas.image if color else cv2.cvtColor(self._atlas.image, cv2.COLOR_RGB2GRAY)
 
     def render(self, world_from_camera: Float64Array) -> ImageArray:

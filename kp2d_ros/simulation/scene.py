@@ -7,8 +7,9 @@ calibration and lens distortion.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -21,8 +22,8 @@ from kp2d_ros.core.se3 import rotation_from_vector, transform_from
 from kp2d_ros.core.settings import setting, validate
 from kp2d_ros.core.trajectories import Trajectory
 from kp2d_ros.simulation.depth_camera import measure_depth
-from kp2d_ros.simulation.layout import ROOM, furnish_room
-from kp2d_ros.simulation.renderer import Renderer
+from kp2d_ros.simulation.layout import ROOM, Surface, furnish_room
+from kp2d_ros.simulation.renderer import Atlas, Renderer, build_atlas, fitting_texels
 from kp2d_ros.simulation.textures import fade
 
 Float32Array = npt.NDArray[np.float32]
@@ -169,16 +170,8 @@ class SimulatedSequence:
         self.camera = make_camera(self.config)
         self.ground_truth = plan_motion(self.config)
         self.left_from_right = _rig(self.config)
-        surfaces = furnish_room()
-        if self.config.texture < 1:
-            surfaces = [replace(surface, paint=fade(surface.paint, self.config.texture)) for surface in surfaces]
-        self._renderer = Renderer(
-            surfaces,
-            self.camera,
-            samples=self.config.samples,
-            seed=self.config.seed,
-            color=self.config.color,
-        )
+        room, atlas = _paint_room(fitting_texels(self.camera), self.config.seed, self.config.texture)
+        self._renderer = Renderer(room, atlas, self.camera, samples=self.config.samples, color=self.config.color)
 
     def __len__(self) -> int:
         return self.config.frames
@@ -250,6 +243,15 @@ class SimulatedSequence:
         noise_stream = np.random.default_rng([self.config.seed, seq, *stream])
         noise = noise_stream.standard_normal(image.shape, np.float32) * np.float32(self.config.noise)
         return np.asarray(cv2.add(image, noise, dtype=cv2.CV_8U))
+
+
+# Sequences that differ in motion or sensor alone share the paint, which takes longer than a few small images.
+@lru_cache(maxsize=2)
+def _paint_room(texels: float, seed: int, contrast: float) -> tuple[Sequence[Surface], Atlas]:
+    room = furnish_room()
+    if contrast < 1:
+        room = [replace(surface, paint=fade(surface.paint, contrast)) for surface in room]
+    return room, build_atlas(room, texels, seed)
 
 
 def _rig(config: SceneConfig) -> Float64Array:

@@ -14,7 +14,7 @@ from kp2d_ros.core.errors import ConfigError
 from kp2d_ros.core.se3 import rotation_from_vector, transform_from
 from kp2d_ros.simulation import renderer as renderer_module
 from kp2d_ros.simulation.layout import Surface
-from kp2d_ros.simulation.renderer import Renderer, trace_lens
+from kp2d_ros.simulation.renderer import Renderer, build_atlas, fitting_texels, trace_lens
 
 X, Y, Z = np.eye(3)
 
@@ -46,7 +46,9 @@ def wall(
 
 
 def renderer(*surfaces: Any, camera: Any = None, samples: int = 1) -> Renderer:
-    return Renderer(list(surfaces), camera or pinhole(), samples=samples, seed=0, color=False)
+    camera = camera or pinhole()
+    atlas = build_atlas(surfaces, fitting_texels(camera), seed=0)
+    return Renderer(surfaces, atlas, camera, samples=samples, color=False)
 
 
 @pytest.mark.parametrize('samples', [1, 2, 3])
