@@ -166,13 +166,14 @@ def test_a_reference_without_depths_gives_way_to_the_next_view_that_has_some(
 def test_after_a_new_beginning_no_motion_is_a_steady_one(
     rig: Rig, corridor: Scene, pose: MakePose, rng: np.random.Generator
 ) -> None:
-    truth = drive(pose, 7)
+    truth = drive(pose, 7, step=0.6)
     rig.play(corridor, truth[:4], rng, noise_px=0.2)
     rig.camera = rig.right_camera = SMALL
     rig.has_right = rig.has_depth = False
     results = rig.play(corridor, truth[4:], rng, noise_px=0.2)
     assert results[0].state is TrackingState.INITIALISING
     for result in results[1:]:
+        assert result.state is TrackingState.DEGRADED
         assert 'steady motion' not in result.pose.reason
         np.testing.assert_array_equal(place_of(result), place_of(results[0]))
 
