@@ -202,6 +202,7 @@ class ImageInput:
         for subscription in (self.image, self.partner, self.camera_info, self.right_camera_info):
             if subscription is not None:
                 subscription.close()
+        self._synchroniser = None
         self._transforms.close()
 
     def _calibration(

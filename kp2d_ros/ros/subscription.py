@@ -89,7 +89,7 @@ class MatchedSubscription:
         """
         Subscribe to something else instead, or in another way.
         """
-        self.close()
+        self._unsubscribe()
         self.request, self.qos, self._last_number = request, qos, 0
         self._subscription = self._node.create_subscription(
             request.message_class,
@@ -131,8 +131,12 @@ class MatchedSubscription:
 
     def close(self) -> None:
         """
-        Receive nothing more.
+        Receive nothing more, for good.
         """
+        self._unsubscribe()
+        self._callback = _ignore  # whoever took the messages may hold this subscription: they let go of each other
+
+    def _unsubscribe(self) -> None:
         if self._subscription is not None:
             self._node.destroy_subscription(self._subscription)
             self._subscription = None
@@ -151,3 +155,9 @@ class MatchedSubscription:
     def _receive(self, message: Any) -> None:
         self.received += 1
         self._callback(message)
+
+
+def _ignore(message: Any) -> None:
+    """
+    Take a message, and do nothing.
+    """

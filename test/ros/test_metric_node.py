@@ -6,6 +6,8 @@ The node with a stereo rig or a depth camera, over real DDS: metres, and what it
 
 from __future__ import annotations
 
+import gc
+import weakref
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -272,6 +274,22 @@ def test_sensors_are_exchanged_by_configuring_anew(rig: Rig) -> None:
     depth.play(range(3))
     rig.spin_until(lambda: len(poses) == 2)
     assert poses[-1].state == RelativePose.OK
+
+
+def test_nothing_of_a_metric_configuration_outlives_its_cleanup(rig: Rig, sensor: str) -> None:
+    node = rig.start(sensor=sensor)
+    scene = Sensor(rig, sensor)
+    scene.send_infos()
+    scene.play(range(2))
+    gc.collect()
+    gc.disable()
+    try:
+        kept = [weakref.ref(each) for each in (node.inputs, node.worker, node.engine, node.outputs)]
+        node.trigger_deactivate()
+        node.trigger_cleanup()
+        assert [ref() for ref in kept] == [None] * len(kept)
+    finally:
+        gc.enable()
 
 
 def test_without_a_baseline_keypoints_flow_and_the_pose_says_what_is_missing(
