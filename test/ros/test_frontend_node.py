@@ -19,7 +19,7 @@ pytestmark = pytest.mark.ros
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus  # noqa: E402
 from nav_msgs.msg import Odometry, Path  # noqa: E402
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy  # noqa: E402
-from sensor_msgs.msg import Image  # noqa: E402
+from sensor_msgs.msg import Image, PointCloud2  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 
 from kp2d_ros.msg import FrontendStatus, KeypointArray, MatchArray, RelativePose  # noqa: E402
@@ -38,7 +38,7 @@ def test_images_go_in_and_everything_comes_out(rig: Rig) -> None:
     statuses, keypoints = rig.listen(FrontendStatus, 'status'), rig.listen(KeypointArray, 'keypoints')
     matches, poses = rig.listen(MatchArray, 'matches'), rig.listen(RelativePose, 'relative_pose')
     odometry, pictures = rig.listen(Odometry, 'odometry'), rig.listen(Image, 'debug_image')
-    paths = rig.listen(Path, 'path')
+    paths, clouds = rig.listen(Path, 'path'), rig.listen(PointCloud2, 'points')
     images = rig.publisher(Image, 'image')
     camera_info = rig.publish_camera_info(lambda c: c.wait(0.0))
     rig.spin_until(lambda: all(p.get_subscription_count() for p in rig.node.outputs.publishers.values()))
@@ -64,7 +64,9 @@ def test_images_go_in_and_everything_comes_out(rig: Rig) -> None:
     position = odometry[-1].pose.pose.position
     assert position.y < 0
     assert abs(position.y) > 3 * max(abs(position.x), abs(position.z))
-    rig.spin_until(lambda: len(paths) == 2)  # five times a second
+    rig.spin_until(lambda: len(paths) == 2 and len(clouds) == len(odometry))  # the path five times a second
+    assert clouds[-1].header == odometry[-1].header
+    assert clouds[-1].width > 20  # in the unit of the path
     assert paths[-1].header.frame_id == 'odom'
     way = {ns_from_time(p.header.stamp): p.pose.position for p in paths[-1].poses}
     assert all(way[ns_from_time(o.header.stamp)] == o.pose.pose.position for o in odometry[: len(way)])
@@ -74,7 +76,7 @@ def test_images_go_in_and_everything_comes_out(rig: Rig) -> None:
 def test_nothing_is_made_without_a_subscriber(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     rig.start()
     statuses, images = rig.listen(FrontendStatus, 'status'), rig.publisher(Image, 'image')
-    for name in ('keypoints_message', 'matches_message', 'relative_pose_message', 'draw_result'):
+    for name in ('keypoints_message', 'matches_message', 'relative_pose_message', 'points_message', 'draw_result'):
         monkeypatch.setattr(f'kp2d_ros.ros.outputs.{name}', None)
     rig.play(images, range(3), statuses)
     assert statuses[-1].frames_processed == 3
