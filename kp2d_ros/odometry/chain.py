@@ -15,6 +15,7 @@ from kp2d_ros.core.se3 import invert_transform
 from kp2d_ros.odometry.motion import Motion, MotionConfig
 from kp2d_ros.odometry.rays import InverseDepths, unknown_depths
 from kp2d_ros.odometry.view import View, placed_view
+from kp2d_ros.odometry.window import Window, WindowConfig
 
 _SHORTEST = 0.01  # metres by which the shortest step may well be longer than expected
 _ANY_STEP = 1.0  # metres that a step of which nothing is known may well be long
@@ -66,6 +67,8 @@ class Chain:
         """
         self._reference: View | None = None
         self._last: View | None = None
+        self._window = Window()
+        self._placed_from: View | None = None  # the reference before, if the last frame took its place
         self._segment = segment
         self._is_metric = is_metric
         self._has_unit = is_metric
@@ -145,6 +148,7 @@ class Chain:
         """
         motion = link.motion
         self._state = motion.state
+        self._placed_from = None
         if motion.state is TrackingState.INITIALISING:  # without calibration: from frame to frame
             view = self._at_origin(link.view)
             self._set_reference(view)
@@ -160,6 +164,28 @@ class Chain:
         if self._is_metric and is_length_unknown:
             self._velocity = None  # not that of a camera at rest
         return placement
+
+    def refine(self, placement: Placement, covariance_factor: float, config: WindowConfig) -> Placement:
+        """
+        Refine the last keyframes together if the frame that was placed has become one.
+
+        :param covariance_factor: on the covariance of the refined motion.
+        """
+        reference, view = self._placed_from, self._reference
+        if reference is None or view is None:
+            return placement
+        found = self._window.refine(reference, view, self._is_metric, config)
+        if found is None:
+            return placement
+        self._reference = self._last = found.view
+        if self._velocity is not None:
+            self._velocity = self._velocity @ invert_transform(view.world_from_camera) @ found.view.world_from_camera
+        motion = replace(
+            placement.motion,
+            reference_from_current=found.reference_from_current,
+            covariance=covariance_factor * found.covariance,
+        )
+        return Placement(motion, found.view.world_from_camera, self._segment, found.view.depths)
 
     def _begin_unit(self, motion: Motion) -> Motion:
         """
@@ -218,6 +244,8 @@ class Chain:
         self._last = view
         if is_due:
             self._set_reference(view)
+            is_placed = self._has_unit and motion.model is not PoseModel.ROTATION
+            self._placed_from = reference if is_placed else None
         return Placement(motion, view.world_from_camera, self._segment, view.depths)
 
     def _endure(self, link: Link, config: MotionConfig) -> Placement:
@@ -274,6 +302,7 @@ class Chain:
         """
         Begin the next segment: the reference is its origin, and it has no unit yet.
         """
+        self._window.clear()
         if self._is_metric:
             self._velocity = None
             return

@@ -65,7 +65,7 @@ class RgbdConfig(Settings):
         0.1, 'share by which inverse depths in it may differ: more is an edge', minimum=0.0, maximum=1.0, runtime=True
     )
     sigma_per_square: float = setting(
-        0.004, 'standard deviation of a depth of 1 m; it grows with the square', minimum=1e-5, maximum=1.0, runtime=True
+        0.01, 'standard deviation of a depth of 1 m; it grows with the square', minimum=1e-5, maximum=1.0, runtime=True
     )
 
 

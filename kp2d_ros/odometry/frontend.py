@@ -50,6 +50,7 @@ from kp2d_ros.odometry.view import (
     misfit,
     predicted_pixels,
 )
+from kp2d_ros.odometry.window import WindowConfig
 
 A = TypeVar('A', bound='npt.NDArray[Any]')
 
@@ -98,6 +99,7 @@ class FrontendConfig:
     alignment: AlignmentConfig = section(AlignmentConfig)
     ransac: RansacConfig = section(RansacConfig)
     motion: MotionConfig = section(MotionConfig)
+    window: WindowConfig = section(WindowConfig)
 
     def __post_init__(self) -> None:
         validate(self)
@@ -186,7 +188,8 @@ class Frontend:
         :raises DataError: if the frame lacks what the sensor should see, or its rig is none.
         :raises ConfigError: if the mask is for images of another shape.
         """
-        clock = StageClock('inference', 'match', 'pose', *(['depth'] if self.is_metric else []))
+        some = {'depth': self.is_metric, 'window': self._config.window.is_on}
+        clock = StageClock('inference', 'match', 'pose', *(stage for stage, runs in some.items() if runs))
         with clock.stage('inference'):
             image, scale = shrink_image(frame.image, self._config.max_side_px)
             keypoints = self._extract(image)
@@ -209,6 +212,10 @@ class Frontend:
         with clock.stage('pose'):
             link = self._track(link)
             placement = self._chain.follow(link, self._config.motion)
+        if self._config.window.is_on:
+            with clock.stage('window'):
+                config = self._config
+                placement = self._chain.refine(placement, config.motion.covariance_factor, config.window)
         return self._result(link, placement, clock)
 
     def _depth_source(self, frame: Frame, image: ImageArray, clock: StageClock) -> DepthSource | None:
