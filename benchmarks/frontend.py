@@ -4,7 +4,8 @@
 What one image costs, stage by stage, without ROS: the offline frontend over a simulated sequence.
 
 One JSON line per extractor and stage: milliseconds of wall clock (median, p90, p99), then one line with the rate and
-the processor time per image. The extractors take turns, round by round, so that a busy machine slows all of them.
+the processor time per image. The stage ``depth`` is what a second image costs (``--sensor stereo``, ``rgbd``). The
+extractors take turns, round by round, so that a busy machine slows all of them.
 ``python benchmarks/frontend.py --help``
 """
 
@@ -15,7 +16,7 @@ import json
 from time import process_time
 
 from kp2d_ros.cli.command import add_methods_option, split_methods
-from kp2d_ros.core.records import Frame
+from kp2d_ros.core.records import Frame, Sensor
 from kp2d_ros.evaluation.odometry.run import run_sequence
 from kp2d_ros.inference.pipeline import build_extractor, build_frontend, configure_method, load_pipeline_config
 from kp2d_ros.metrics.frame_record import FrameRecord, count_states, stage_spreads
@@ -29,12 +30,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('settings', nargs='*', metavar='KEY=VALUE', help='of the frontend: extractor.max_keypoints=500')
     add_methods_option(parser, 'sift,orb')
+    parser.add_argument('--sensor', choices=[each.value for each in Sensor], default='mono')
     parser.add_argument('--width', type=int, default=640)
     parser.add_argument('--height', type=int, default=480)
     parser.add_argument('--frames', type=int, default=40)
     parser.add_argument('--rounds', type=int, default=3)
     arguments = parser.parse_intermixed_args()
-    scene = SceneConfig(frames=arguments.frames, width=arguments.width, height=arguments.height, color=False)
+    size = {'width': arguments.width, 'height': arguments.height}
+    scene = SceneConfig(frames=arguments.frames, color=False, sensor=arguments.sensor, **size)
     frames = list(SimulatedSequence(scene))
     methods = split_methods(arguments.methods)
     records: dict[str, list[FrameRecord]] = {name: [] for name in methods}
@@ -42,11 +45,11 @@ def main() -> None:
     for _ in range(arguments.rounds):
         for name in methods:
             begin = process_time()
-            records[name] += run_once(frames, name, arguments.settings)
+            records[name] += run_once(frames, name, [f'sensor={arguments.sensor}', *arguments.settings])
             cpu_seconds[name] += process_time() - begin
     for name, found in records.items():
         cpu_ms = 1e3 * cpu_seconds[name] / (arguments.rounds * arguments.frames)
-        report(name, f'{arguments.width}x{arguments.height}', found, cpu_ms)
+        report(f'{name} {arguments.sensor}', f'{arguments.width}x{arguments.height}', found, cpu_ms)
 
 
 def run_once(frames: list[Frame], name: str, settings: list[str]) -> list[FrameRecord]:
