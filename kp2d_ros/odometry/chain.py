@@ -12,7 +12,7 @@ import numpy as np
 
 from kp2d_ros.core.records import Float32Array, Float64Array, Matches, PoseModel, ScaleKind, TrackingState
 from kp2d_ros.core.se3 import invert_transform
-from kp2d_ros.odometry.motion import Motion, MotionConfig
+from kp2d_ros.odometry.motion import Motion, MotionConfig, widened_covariance
 from kp2d_ros.odometry.rays import InverseDepths, unknown_depths
 from kp2d_ros.odometry.view import View, placed_view
 from kp2d_ros.odometry.window import Window, WindowConfig
@@ -165,16 +165,14 @@ class Chain:
             self._velocity = None  # not that of a camera at rest
         return placement
 
-    def refine(self, placement: Placement, covariance_factor: float, config: WindowConfig) -> Placement:
+    def refine(self, placement: Placement, config: MotionConfig, window: WindowConfig) -> Placement:
         """
         Refine the last keyframes together if the frame that was placed has become one.
-
-        :param covariance_factor: on the covariance of the refined motion.
         """
         reference, view = self._placed_from, self._reference
         if reference is None or view is None:
             return placement
-        found = self._window.refine(reference, view, self._is_metric, config)
+        found = self._window.refine(reference, view, self._is_metric, window)
         if found is None:
             return placement
         self._reference = self._last = found.view
@@ -183,8 +181,9 @@ class Chain:
         motion = replace(
             placement.motion,
             reference_from_current=found.reference_from_current,
-            covariance=covariance_factor * found.covariance,
+            covariance=found.covariance,
         )
+        motion = replace(motion, covariance=widened_covariance(motion, found.view.rays, config))
         return Placement(motion, found.view.world_from_camera, self._segment, found.view.depths)
 
     def _begin_unit(self, motion: Motion) -> Motion:

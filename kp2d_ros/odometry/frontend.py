@@ -215,7 +215,7 @@ class Frontend:
         if self._config.window.is_on:
             with clock.stage('window'):
                 config = self._config
-                placement = self._chain.refine(placement, config.motion.covariance_factor, config.window)
+                placement = self._chain.refine(placement, config.motion, config.window)
         return self._result(link, placement, clock)
 
     def _depth_source(self, frame: Frame, image: ImageArray, clock: StageClock) -> DepthSource | None:

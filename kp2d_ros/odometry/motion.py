@@ -156,7 +156,9 @@ def estimate_motion(
     inlier[rows] = motion.inlier
     motion = replace(
         motion,
-        covariance=motion.covariance if motion.model is PoseModel.NONE else _widened(usable, motion, config),
+        covariance=motion.covariance
+        if motion.model is PoseModel.NONE
+        else widened_covariance(motion, usable.current, config),
         inlier=inlier,
         depths=place_depths(len(pairs), rows, motion.depths),
     )
@@ -209,15 +211,15 @@ def _estimate(
     return _rotation_only(pairs, seen)
 
 
-def _widened(pairs: MatchedRays, motion: Motion, config: MotionConfig) -> Float64Array:
+def widened_covariance(motion: Motion, current: Rays, config: MotionConfig) -> Float64Array:
     """
-    The covariance with what the residuals do not show: errors that neighbouring keypoints have in common, by a factor,
-    and those that all have, which are added.
+    The covariance (6, 6) of a motion with what the residuals do not show: errors that neighbouring keypoints have in
+    common, by a factor, and those that all have, which are added.
 
     What is unknown rather than uncertain stays: the length of a first step, the translation beside a rotation.
     """
     factor, translation = config.covariance_factor, motion.reference_from_current[:3, 3]
-    angle = config.systematic_px / float(np.median(pairs.current.px_per_unit))
+    angle = config.systematic_px / float(np.nanmedian(current.px_per_unit))
     covariance = factor * motion.covariance
     covariance[3:, 3:] += angle**2 * np.eye(3)
     if motion.model is PoseModel.ROTATION:
