@@ -117,6 +117,19 @@ def test_covariances_are_those_of_a_motion(new_rig: NewRig, sensor: str, corrido
     assert np.mean(squared) < 3.0
 
 
+def test_what_all_keypoints_share_is_in_the_covariance(
+    new_rig: NewRig, sensor: str, corridor: Scene, pose: MakePose
+) -> None:
+    truth = drive(pose, 12, step=0.4)
+    without, shared = (
+        play(new_rig(sensor, ON | {'motion.systematic_px': px, 'motion.systematic_share': 0.0}), corridor, truth)
+        for px in (0.0, 5.0)
+    )
+    for small, large in zip(without[1:], shared[1:], strict=True):
+        added = (large.pose.covariance - small.pose.covariance)[3:, 3:]
+        np.testing.assert_allclose(added, (5.0 / 502.5) ** 2 * np.eye(3), rtol=0.02, atol=1e-9)
+
+
 def test_a_camera_at_rest_stays(new_rig: NewRig, sensor: str, corridor: Scene, pose: MakePose) -> None:
     results = new_rig(sensor, ON).play(corridor, [pose()] * 8, np.random.default_rng(3), noise_px=0.1)
     np.testing.assert_array_equal(poses_of(results), np.stack([np.eye(4)] * 8))
