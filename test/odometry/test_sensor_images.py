@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from kp2d_ros.core.records import Frame, Keypoints, TrackingState
-from kp2d_ros.core.se3 import rotation_angle
+from kp2d_ros.core.se3 import rotation_angle, vector_from_rotation
 from kp2d_ros.core.settings import build
 from kp2d_ros.odometry.frontend import Frontend, FrontendConfig
 from kp2d_ros.simulation.scene import SceneConfig, SimulatedSequence
@@ -90,6 +90,22 @@ def test_the_path_is_the_true_one_in_metres(
         expected = np.linalg.inv(truth[0]) @ true
         assert np.linalg.norm(result.world_from_camera[:3, 3] - expected[:3, 3]) < 0.012
         assert np.degrees(rotation_angle(result.world_from_camera[:3, :3].T @ expected[:3, :3])) < 0.25
+
+
+@pytest.mark.parametrize('sensor', SENSORS)
+def test_squared_errors_of_the_poses_are_what_their_covariances_say(
+    sensor: str, sequences: dict[str, SimulatedSequence], frames: dict[str, list[Frame]]
+) -> None:
+    truth = sequences[sensor].ground_truth.world_from_camera
+    exact = {'motion': {'systematic_px': 0.0, 'systematic_share': 0.0}}  # as the calibration of this room is
+    squares = []
+    for result in play(sensor, frames[sensor], exact)[1:]:
+        true = np.linalg.inv(truth[result.pose.reference_seq]) @ truth[result.seq]
+        found = result.pose.reference_from_current
+        turn = vector_from_rotation(found[:3, :3] @ true[:3, :3].T)
+        error = np.concatenate([found[:3, 3] - true[:3, 3], turn])
+        squares.append(error @ np.linalg.solve(result.pose.covariance, error) / 6.0)
+    assert 0.5 < np.mean(squares) < 2.0
 
 
 def test_the_right_camera_may_be_exposed_otherwise(
