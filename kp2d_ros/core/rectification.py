@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from kp2d_ros.core.errors import DataError
+from kp2d_ros.core.se3 import is_rotation
 
 Float64Array = npt.NDArray[np.float64]
 
 _MIN_BASELINE = 1e-3  # metres; nearer cameras tell nothing
-_ORTHONORMAL = 1e-3  # as it is written in files of few digits
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,7 +43,7 @@ def rectify_rig(left_from_right: Float64Array) -> RectifiedRig:
     baseline = float(np.linalg.norm(offset))
     if not _MIN_BASELINE < baseline < np.inf:
         raise DataError(f'stereo baseline: found {baseline:g} m, expected at least {_MIN_BASELINE:g}')
-    if not np.allclose(rotation @ rotation.T, np.eye(3), atol=_ORTHONORMAL) or np.linalg.det(rotation) < 0:
+    if not is_rotation(rotation):
         raise DataError(f'stereo rig: found {rotation.round(4).tolist()} between the cameras, expected a rotation')
     x = offset / baseline
     forward = np.array([0.0, 0.0, 1.0]) + rotation[:, 2]  # between the two optical axes

@@ -14,6 +14,8 @@ from kp2d_ros.core.errors import DataError
 
 Float64Array = npt.NDArray[np.float64]
 
+_ORTHONORMAL = 1e-3  # as rotations are written in files of few digits
+
 
 def hat(vector: Float64Array) -> Float64Array:
     """
@@ -86,6 +88,13 @@ def rotation_from_quaternion(quaternion: Float64Array) -> Float64Array:
             [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
         ]
     )
+
+
+def is_rotation(matrix: Float64Array) -> bool:
+    """
+    Whether a (3, 3) matrix is a rotation, to the digits that files have.
+    """
+    return bool(np.allclose(matrix @ matrix.T, np.eye(3), atol=_ORTHONORMAL) and np.linalg.det(matrix) >= 0)
 
 
 def transform_from(rotation: Float64Array, translation: Float64Array) -> Float64Array:

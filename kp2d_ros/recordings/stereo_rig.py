@@ -16,12 +16,11 @@ from kp2d_ros.core.cameras import CameraModel, Float64Array
 from kp2d_ros.core.errors import DataError
 from kp2d_ros.core.records import Frame
 from kp2d_ros.core.rectification import rectify_rig
-from kp2d_ros.core.se3 import transform_from
+from kp2d_ros.core.se3 import is_rotation, transform_from
 from kp2d_ros.recordings.camera_yaml import CameraInfoFields, fields_from_camera
 
 MAX_BASELINE = 10.0  # metres; more is a mistake in a unit
 _MIN_BASELINE = 1e-6  # metres; P is 0 where nobody wrote a baseline
-_ROTATION_TOLERANCE = 1e-3
 
 _log = logging.getLogger(__name__)
 
@@ -197,6 +196,6 @@ def _matrix_of(name: str, values: Sequence[float], shape: tuple[int, int]) -> Fl
 
 def _rotation_of(name: str, values: Sequence[float]) -> Float64Array:
     rotation = _matrix_of(name, values, (3, 3))
-    if not np.allclose(rotation @ rotation.T, np.eye(3), atol=_ROTATION_TOLERANCE) or np.linalg.det(rotation) < 0:
+    if not is_rotation(rotation):
         raise DataError(f'{name}: found {rotation.round(6).tolist()}, expected a rotation')
     return rotation

@@ -15,6 +15,7 @@ from kp2d_ros.core.se3 import (
     angle_between,
     hat,
     invert_transform,
+    is_rotation,
     quaternion_from_rotation,
     renormalised,
     rotation_angle,
@@ -129,3 +130,13 @@ def test_a_rotation_blurred_by_rounding_becomes_one_again(vector: Any) -> None:
     np.testing.assert_allclose(found[:3, :3] @ found[:3, :3].T, np.eye(3), atol=1e-14)
     np.testing.assert_allclose(found, exact, atol=1e-5)
     np.testing.assert_array_equal(found[:, 3], exact[:, 3])
+
+
+@given(triples)
+def test_a_rotation_is_one_as_files_write_it_and_its_mirror_image_is_none(vector: Any) -> None:
+    rotation = rotation_from_vector(vector)
+    assert is_rotation(rotation)
+    assert is_rotation(rotation.round(4))
+    assert not is_rotation(rotation * [1.0, 1.0, -1.0])
+    assert not is_rotation(rotation * 1.01)
+    assert not is_rotation(np.full((3, 3), np.nan))
